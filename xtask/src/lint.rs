@@ -1,0 +1,206 @@
+//! `cargo xtask lint`: everything that can be judged without running the code.
+
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::tidy::{self, Rule, Snapshot};
+use crate::{Verdict, sys};
+
+/// Runs every step, whatever the others say; the summary is the last line.
+pub(crate) fn run() -> anyhow::Result<Verdict> {
+    let mut report = Report::default();
+    for (name, command) in cargo_steps()? {
+        report.step(&name, || succeeds(command));
+    }
+    match Snapshot::read() {
+        Ok(snapshot) => {
+            for rule in tidy::RULES {
+                report.step(&format!("tidy, {}", rule.name), || obeys(rule, &snapshot));
+            }
+        }
+        Err(error) => report.step("tidy", || Err(error)),
+    }
+    report.step("cargo deny", deny);
+    report.step("workflow schema", workflow_schema);
+    Ok(report.finish())
+}
+
+/// How a step went.
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+/// A line for each step so far.
+#[derive(Default)]
+struct Report {
+    steps: Vec<(String, Outcome)>,
+}
+
+impl Report {
+    /// Runs a step; an error is a failure like any other.
+    fn step(&mut self, name: &str, run: impl FnOnce() -> anyhow::Result<Outcome>) {
+        println!("--- {name}");
+        let outcome = run().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        self.steps.push((name.to_owned(), outcome));
+    }
+
+    fn finish(self) -> Verdict {
+        println!();
+        let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+        for (name, outcome) in &self.steps {
+            match outcome {
+                Outcome::Passed => {
+                    passed += 1;
+                    println!("ok       {name}");
+                }
+                Outcome::Failed(why) => {
+                    failed += 1;
+                    println!("FAILED   {name}: {why}");
+                }
+                Outcome::Skipped(why) => {
+                    skipped += 1;
+                    println!("SKIPPED  {name}: {why}");
+                }
+            }
+        }
+        // Not of the form that counts tests.
+        println!("\nlint: {passed} checks passed, {failed} failed, {skipped} skipped");
+        if failed == 0 && passed > 0 {
+            Verdict::Passed
+        } else {
+            Verdict::Failed
+        }
+    }
+}
+
+/// rustfmt, clippy with all features and with none, rustdoc.
+fn cargo_steps() -> anyhow::Result<Vec<(String, Command)>> {
+    let mut steps = Vec::new();
+    let mut step = |name: &str, args: &[&str]| {
+        let mut cargo = sys::cargo();
+        cargo.args(args);
+        steps.push((name.to_owned(), cargo));
+    };
+
+    step("rustfmt", &["fmt", "--all", "--check"]);
+    let all = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--locked",
+    ];
+    step("clippy", &[&all[..], &["--", "-D", "warnings"]].concat());
+    for name in published()? {
+        let bare = [
+            "clippy",
+            "-p",
+            &name,
+            "--no-default-features",
+            "--lib",
+            "--locked",
+        ];
+        let title = format!("clippy, {name} without features");
+        step(&title, &[&bare[..], &["--", "-D", "warnings"]].concat());
+    }
+    step(
+        "rustdoc",
+        &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--all-features",
+            "--locked",
+        ],
+    );
+    if let Some((_, rustdoc)) = steps.last_mut() {
+        rustdoc.env("RUSTDOCFLAGS", "-D warnings");
+    }
+    Ok(steps)
+}
+
+/// The libraries that are meant for users.
+fn published() -> anyhow::Result<Vec<String>> {
+    let metadata = sys::workspace()?;
+    let is_published = |package: &&cargo_metadata::Package| {
+        let is_private = package.publish.as_ref().is_some_and(Vec::is_empty);
+        !is_private && package.targets.iter().any(|target| target.is_lib())
+    };
+    let packages = metadata.workspace_packages();
+    let published = packages.into_iter().filter(is_published);
+    Ok(published.map(|package| package.name.to_string()).collect())
+}
+
+fn obeys(rule: &Rule, snapshot: &Snapshot) -> anyhow::Result<Outcome> {
+    let violations = (rule.check)(snapshot)?;
+    for violation in &violations {
+        println!("{violation}");
+    }
+    Ok(match violations.len() {
+        0 => Outcome::Passed,
+        count => Outcome::Failed(format!("{count} to fix, see above")),
+    })
+}
+
+fn deny() -> anyhow::Result<Outcome> {
+    let mut version = sys::cargo();
+    version.args(["deny", "--version"]);
+    if !is_installed(version) {
+        return Ok(missing("cargo install --locked cargo-deny@0.20.2"));
+    }
+    let mut deny = sys::cargo();
+    deny.args(["deny", "--locked", "check", "bans", "licenses", "sources"]);
+    succeeds(deny)
+}
+
+fn workflow_schema() -> anyhow::Result<Outcome> {
+    let mut version = sys::command("check-jsonschema");
+    version.arg("--version");
+    if !is_installed(version) {
+        return Ok(missing("pip install check-jsonschema"));
+    }
+    let folder = sys::root().join(".github/workflows");
+    let mut workflows = Vec::new();
+    for entry in folder.read_dir().context("cannot list the workflows")? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yml" || extension == "yaml")
+        {
+            workflows.push(path);
+        }
+    }
+    workflows.sort();
+    let mut check = sys::command("check-jsonschema");
+    check.args(["--builtin-schema", "vendor.github-workflows"]);
+    check.args(workflows);
+    succeeds(check)
+}
+
+fn succeeds(mut command: Command) -> anyhow::Result<Outcome> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    Ok(if status.success() {
+        Outcome::Passed
+    } else {
+        Outcome::Failed(status.to_string())
+    })
+}
+
+fn is_installed(mut version: Command) -> bool {
+    version.output().is_ok_and(|output| output.status.success())
+}
+
+/// On a laptop a missing tool is worth a hint; in CI every check has to run.
+fn missing(install: &str) -> Outcome {
+    let why = format!("not installed, try `{install}`");
+    if sys::in_ci() {
+        Outcome::Failed(why)
+    } else {
+        Outcome::Skipped(why)
+    }
+}

@@ -1,0 +1,187 @@
+//! The project's chores, run as `cargo xtask <command>`; one file per command.
+//!
+//! Nothing but cargo and rustc is needed to start, on any platform: no shell,
+//! few dependencies. There are no integration tests here on purpose: they would
+//! make `cargo test` rebuild the very binary that runs it, which Windows refuses.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to whoever started it"
+)]
+
+mod ci;
+mod lint;
+mod stream;
+mod sys;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+/// What `cargo xtask <name>` does.
+struct Command {
+    name: &'static str,
+    /// One line for the help text.
+    summary: &'static str,
+    flags: &'static [Flag],
+    run: fn(&Options) -> anyhow::Result<Verdict>,
+}
+
+struct Flag {
+    name: &'static str,
+    summary: &'static str,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "test",
+        summary: "run all unit, integration and documentation tests, and every example",
+        flags: &[Flag {
+            name: "--long",
+            summary: "let the stress tests take their long form (sets BLOOM_AUTH_TEST_LONG=1)",
+        }],
+        run: |options| {
+            test::run(&test::Config {
+                long: options.has("--long"),
+            })
+        },
+    },
+    Command {
+        name: "lint",
+        summary: "run rustfmt, clippy, rustdoc, tidy, cargo-deny and the workflow schema check",
+        flags: &[],
+        run: |_| lint::run(),
+    },
+    Command {
+        name: "ci",
+        summary: "run lint, then test: what the workflow runs",
+        flags: &[],
+        run: |_| ci::run(),
+    },
+];
+
+/// Whether what a command looked at is in order.
+///
+/// An `Err` is something else: the command could not do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Passed,
+    Failed,
+}
+
+/// The flags that were given.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options(Vec<String>);
+
+impl Options {
+    fn has(&self, flag: &str) -> bool {
+        self.0.iter().any(|given| given == flag)
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, options) = match parse(&args) {
+        Ok(Request::Run(command, options)) => (command, options),
+        Ok(Request::Help) => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        Err(misuse) => {
+            eprintln!("error: {misuse}\n\n{}", help().trim_end());
+            return ExitCode::from(2);
+        }
+    };
+    match (command.run)(&options) {
+        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Request {
+    Help,
+    Run(&'static Command, Options),
+}
+
+fn parse(args: &[String]) -> Result<Request, String> {
+    let Some((name, flags)) = args.split_first() else {
+        return Ok(Request::Help);
+    };
+    let is_help = |arg: &String| matches!(arg.as_str(), "-h" | "--help" | "help");
+    if args.iter().any(is_help) {
+        return Ok(Request::Help);
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        return Err(format!("there is no command `{name}`"));
+    };
+    for given in flags {
+        if !command.flags.iter().any(|flag| flag.name == given) {
+            return Err(format!("`{name}` does not take `{given}`"));
+        }
+    }
+    Ok(Request::Run(command, Options(flags.to_vec())))
+}
+
+fn help() -> String {
+    let mut text = String::from("Usage: cargo xtask <command>\n\nCommands:\n");
+    for command in COMMANDS {
+        text.push_str(&format!("  {:<10}{}\n", command.name, command.summary));
+        for flag in command.flags {
+            text.push_str(&format!("    {:<8}{}\n", flag.name, flag.summary));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(line: &str) -> Result<Request, String> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&args)
+    }
+
+    #[test]
+    fn nothing_and_help_ask_for_help() {
+        for line in ["", "--help", "-h", "help", "test --help"] {
+            assert!(matches!(request(line), Ok(Request::Help)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn commands_are_found_with_their_flags() {
+        let Ok(Request::Run(command, options)) = request("test --long") else {
+            panic!("`test --long` is a command");
+        };
+        assert_eq!(command.name, "test");
+        assert!(options.has("--long"));
+        let Ok(Request::Run(_, options)) = request("test") else {
+            panic!("`test` is a command");
+        };
+        assert!(!options.has("--long"));
+    }
+
+    #[test]
+    fn misuse_is_named() {
+        assert_eq!(request("tset").err().unwrap(), "there is no command `tset`");
+        assert_eq!(
+            request("lint --long").err().unwrap(),
+            "`lint` does not take `--long`"
+        );
+    }
+
+    #[test]
+    fn help_names_every_command_once() {
+        let help = help();
+        for command in COMMANDS {
+            let line = format!("\n  {} ", command.name);
+            assert_eq!(help.matches(&line).count(), 1, "{}", command.name);
+        }
+    }
+}

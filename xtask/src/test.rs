@@ -1,0 +1,215 @@
+//! `cargo xtask test`: every test and every example of the workspace, and one line that counts them.
+
+mod examples;
+mod libtest;
+
+use crate::stream::{self, Line};
+use crate::{Verdict, sys};
+use libtest::Tally;
+
+pub(crate) struct Config {
+    /// Let the stress tests take their long form.
+    pub(crate) long: bool,
+}
+
+/// Runs all tests, then all examples; the summary is the last line on stdout.
+pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
+    let mut summary = run_tests(config)?;
+    for example in examples::run_all()? {
+        match example.problem {
+            None => summary.passed += 1,
+            Some(problem) => summary.fail(1, format!("example {}: {problem}", example.name)),
+        }
+    }
+
+    if !summary.failures.is_empty() {
+        println!("\nfailed:");
+        for failure in &summary.failures {
+            println!("  {failure}");
+        }
+    }
+    println!("\n{}", summary.line());
+    Ok(summary.verdict())
+}
+
+/// `cargo test` for the whole workspace; an error of cargo's own counts as one failed test.
+fn run_tests(config: &Config) -> anyhow::Result<Summary> {
+    let mut cargo = sys::cargo();
+    cargo.args([
+        "test",
+        "--workspace",
+        "--all-features",
+        "--locked",
+        "--no-fail-fast",
+    ]);
+    cargo.args(["--color", "never"]);
+    if config.long {
+        cargo.env("BLOOM_AUTH_TEST_LONG", "1");
+    }
+
+    let mut tally = Tally::default();
+    let mut targets = Vec::new();
+    let status = stream::run(&mut cargo, |line| match line {
+        Line::Stdout(line) => tally.line(line),
+        Line::Stderr(line) => targets.extend(failed_target(line).map(str::to_owned)),
+    })?;
+    tally.finish();
+    let cargo_problem = (!status.success()).then(|| status.to_string());
+    Ok(Summary::of_tests(
+        &tally,
+        &targets,
+        cargo_problem.as_deref(),
+    ))
+}
+
+/// The target that cargo names in a line such as ``error: test failed, to rerun pass `-p a --lib` ``.
+fn failed_target(line: &str) -> Option<&str> {
+    let (_, rest) = line
+        .strip_prefix("error: ")?
+        .split_once("to rerun pass `")?;
+    rest.strip_suffix('`')
+}
+
+/// Counts, and a line for each thing that failed.
+#[derive(Debug, Default)]
+struct Summary {
+    passed: u64,
+    failed: u64,
+    failures: Vec<String>,
+}
+
+impl Summary {
+    fn of_tests(tally: &Tally, targets: &[String], cargo_problem: Option<&str>) -> Self {
+        let mut summary = Self {
+            passed: tally.passed,
+            ..Self::default()
+        };
+        for target in targets {
+            summary.fail(0, format!("cargo test {target}"));
+        }
+        for test in &tally.failed_tests {
+            summary.fail(0, format!("test {test}"));
+        }
+        summary.failed += tally.failed;
+        if tally.unfinished > 0 {
+            let count = tally.unfinished;
+            summary.fail(
+                count,
+                format!("test binaries that ended before they reported: {count}"),
+            );
+        }
+        // The project has no ignored tests: what is not run proves nothing.
+        if tally.ignored > 0 {
+            let names = tally.ignored_tests.join(", ");
+            summary.fail(tally.ignored, format!("ignored tests: {names}"));
+        }
+        match cargo_problem {
+            Some(problem) if summary.failed == 0 => {
+                summary.fail(1, format!("cargo test: {problem}, see above"));
+            }
+            _ => {}
+        }
+        summary
+    }
+
+    fn fail(&mut self, count: u64, what: String) {
+        self.failed += count;
+        self.failures.push(what);
+    }
+
+    fn line(&self) -> String {
+        format!("tests: {} passed, {} failed", self.passed, self.failed)
+    }
+
+    /// A run without a single test proves nothing, so it fails.
+    fn verdict(&self) -> Verdict {
+        if self.failed == 0 && self.failures.is_empty() && self.passed > 0 {
+            Verdict::Passed
+        } else {
+            Verdict::Failed
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(stdout: &str, targets: &[&str], cargo: Option<&str>, line: &str, verdict: Verdict) {
+        let mut tally = Tally::default();
+        stdout.lines().for_each(|line| tally.line(line));
+        tally.finish();
+        let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
+        let summary = Summary::of_tests(&tally, &targets, cargo);
+        assert_eq!(summary.line(), line);
+        assert_eq!(summary.verdict(), verdict);
+    }
+
+    #[test]
+    fn good_counts_and_a_good_status_pass() {
+        let stdout = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored; \
+                      0 measured; 0 filtered out; finished in 0.01s";
+        check(
+            stdout,
+            &[],
+            None,
+            "tests: 2 passed, 0 failed",
+            Verdict::Passed,
+        );
+    }
+
+    #[test]
+    fn a_bad_status_fails_although_the_counts_are_good() {
+        let stdout = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored; \
+                      0 measured; 0 filtered out; finished in 0.01s";
+        let line = "tests: 2 passed, 1 failed";
+        check(stdout, &[], Some("exit status: 101"), line, Verdict::Failed);
+        check(
+            stdout,
+            &["-p a --test b"],
+            Some("exit status: 101"),
+            line,
+            Verdict::Failed,
+        );
+    }
+
+    #[test]
+    fn no_tests_at_all_fail() {
+        check("", &[], None, "tests: 0 passed, 0 failed", Verdict::Failed);
+    }
+
+    #[test]
+    fn ignored_tests_fail() {
+        let stdout = "running 2 tests\ntest a ... ok\ntest b ... ignored\ntest result: ok. \
+                      1 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out";
+        check(
+            stdout,
+            &[],
+            None,
+            "tests: 1 passed, 1 failed",
+            Verdict::Failed,
+        );
+    }
+
+    #[test]
+    fn a_crashed_binary_fails() {
+        let line = "tests: 0 passed, 1 failed";
+        check(
+            "running 9 tests",
+            &["-p a --lib"],
+            Some("exit status: 101"),
+            line,
+            Verdict::Failed,
+        );
+    }
+
+    #[test]
+    fn failed_targets_are_named() {
+        let line = "error: test failed, to rerun pass `-p xtask --bin xtask`";
+        assert_eq!(failed_target(line), Some("-p xtask --bin xtask"));
+        let line = "error: doctest failed, to rerun pass `-p bloom-auth --doc`";
+        assert_eq!(failed_target(line), Some("-p bloom-auth --doc"));
+        assert_eq!(failed_target("warning: to rerun pass `x`"), None);
+    }
+}
