@@ -1,0 +1,32 @@
+//! Randomness for jitter, injected.
+
+use std::fmt;
+
+/// Draws numbers for jitter. Not for keys or nonces.
+pub trait Entropy: fmt::Debug + Send + Sync {
+    /// A number of which every bit is random. It must not panic.
+    fn draw(&self) -> u64;
+}
+
+/// The randomness of the operating system.
+///
+/// Processes that were cloned from one image, or forked, must not draw the
+/// same jitter; a generator that is seeded once would.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SystemEntropy;
+
+impl SystemEntropy {
+    /// The randomness of the operating system.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Entropy for SystemEntropy {
+    fn draw(&self) -> u64 {
+        // Without randomness there is no jitter, and nothing worse.
+        getrandom::u64().unwrap_or(u64::MAX / 2)
+    }
+}

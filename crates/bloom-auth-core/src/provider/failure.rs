@@ -1,0 +1,180 @@
+//! What a failed attempt means: the one place that classifies faults.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::{
+    client::CredentialTag,
+    error::{Error, ErrorKind},
+    protocol::{OAuthError, OAuthErrorCode, ResponseError},
+    transport::{TransportError, TransportErrorKind},
+};
+
+/// A failed attempt or fetch.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) class: Class,
+    /// What the server asked for, clamped.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// May pass at once: tried again within the fetch.
+    Passing,
+    /// May pass later: the fetch ends, the next one waits for its time.
+    Later,
+    /// Will not pass until something is corrected: fail fast, for longer each
+    /// time, unless the credentials change.
+    Refused(CredentialTag),
+}
+
+impl Failure {
+    /// A failure that may pass later.
+    pub(crate) fn later(error: Error) -> Self {
+        Self {
+            error,
+            class: Class::Later,
+            retry_after: None,
+        }
+    }
+
+    /// No answer within the engine's own time limit.
+    pub(crate) fn timeout() -> Self {
+        Self {
+            error: Error::new(ErrorKind::Timeout),
+            class: Class::Passing,
+            retry_after: None,
+        }
+    }
+
+    /// No answer.
+    pub(crate) fn of_transport(error: TransportError) -> Self {
+        let (kind, class) = match error.kind() {
+            TransportErrorKind::Connect => (ErrorKind::Connect, Class::Passing),
+            TransportErrorKind::Timeout => (ErrorKind::Timeout, Class::Passing),
+            TransportErrorKind::Interrupted => (ErrorKind::Interrupted, Class::Passing),
+            TransportErrorKind::Tls => (ErrorKind::Tls, Class::Later),
+            TransportErrorKind::BodyTooLarge => (ErrorKind::Response, Class::Later),
+            TransportErrorKind::Configuration => (ErrorKind::Configuration, Class::Later),
+        };
+        Self {
+            error: Error::with_source(kind, error),
+            class,
+            retry_after: None,
+        }
+    }
+
+    /// An answer that is no token.
+    pub(crate) fn of_response(
+        error: ResponseError,
+        retry_after: Option<Duration>,
+        tag: CredentialTag,
+    ) -> Self {
+        let (kind, class) = match &error {
+            ResponseError::Redirect { .. } => (ErrorKind::Configuration, Class::Refused(tag)),
+            ResponseError::Refused(error) => judge(error.status(), Some(error), tag),
+            ResponseError::Status { status } => judge(*status, None, tag),
+            _ => (ErrorKind::Response, Class::Later),
+        };
+        Self {
+            error: Error::with_source(kind, error),
+            class,
+            retry_after,
+        }
+    }
+}
+
+fn judge(status: StatusCode, error: Option<&OAuthError>, tag: CredentialTag) -> (ErrorKind, Class) {
+    use OAuthErrorCode as Code;
+    let code = error.map(OAuthError::code);
+    match (status.as_u16(), code) {
+        (429, _) | (_, Some(Code::TooManyRequests)) => (ErrorKind::RateLimited, Class::Later),
+        (500..=599, _) | (_, Some(Code::ServerError | Code::TemporarilyUnavailable)) => {
+            (ErrorKind::Server, Class::Passing)
+        }
+        (408 | 421 | 425, _) => (ErrorKind::Interrupted, Class::Passing),
+        // Servers of the Auth0 family say `access_denied` for a wrong secret
+        // with 401, and for an unknown audience with 403.
+        (401, _) | (_, Some(Code::InvalidClient | Code::UnauthorizedClient)) => {
+            (ErrorKind::ClientRefused, Class::Refused(tag))
+        }
+        (400..=499, _) | (_, Some(_)) => (ErrorKind::RequestRefused, Class::Refused(tag)),
+        _ => (ErrorKind::Response, Class::Later),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{ClientCredentials, ClientId, ClientSecret};
+
+    fn credentials() -> ClientCredentials {
+        let secret = ClientSecret::new("secret").unwrap();
+        ClientCredentials::new(ClientId::new("id").unwrap(), secret)
+    }
+
+    #[test]
+    fn p7_p8_p10_every_answer_has_its_class() {
+        use ErrorKind::{
+            ClientRefused, Interrupted, RateLimited, RequestRefused, Response, Server,
+        };
+        let tag = credentials().tag();
+        let refused = Class::Refused(tag);
+        for (status, code, kind, class) in [
+            (400, Some("invalid_request"), RequestRefused, refused),
+            (400, Some("invalid_scope"), RequestRefused, refused),
+            (400, Some("invalid_target"), RequestRefused, refused),
+            (400, Some("unsupported_grant_type"), RequestRefused, refused),
+            (400, Some("invalid_grant"), RequestRefused, refused),
+            (400, Some("something_new"), RequestRefused, refused),
+            (400, Some("invalid_client"), ClientRefused, refused),
+            (400, Some("unauthorized_client"), ClientRefused, refused),
+            (401, Some("invalid_client"), ClientRefused, refused),
+            (401, Some("access_denied"), ClientRefused, refused),
+            (401, None, ClientRefused, refused),
+            (403, Some("access_denied"), RequestRefused, refused),
+            (403, None, RequestRefused, refused),
+            (404, None, RequestRefused, refused),
+            (429, Some("too_many_requests"), RateLimited, Class::Later),
+            (429, None, RateLimited, Class::Later),
+            (403, Some("too_many_requests"), RateLimited, Class::Later),
+            (408, None, Interrupted, Class::Passing),
+            (421, None, Interrupted, Class::Passing),
+            (425, None, Interrupted, Class::Passing),
+            (500, None, Server, Class::Passing),
+            (503, Some("invalid_client"), Server, Class::Passing),
+            (400, Some("temporarily_unavailable"), Server, Class::Passing),
+            (200, Some("invalid_client"), ClientRefused, refused),
+            (200, Some("invalid_scope"), RequestRefused, refused),
+            (204, None, Response, Class::Later),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = match code {
+                Some(code) => ResponseError::Refused(OAuthError::new(
+                    status,
+                    code,
+                    None,
+                    None,
+                    &credentials(),
+                )),
+                None => ResponseError::Status { status },
+            };
+            let failure = Failure::of_response(error, None, tag);
+            let got = (failure.error.kind(), failure.class);
+            assert_eq!(got, (kind, class), "{status} {code:?}");
+        }
+    }
+
+    #[test]
+    fn p4_a_redirect_is_a_setting_to_correct() {
+        let tag = credentials().tag();
+        let status = StatusCode::TEMPORARY_REDIRECT;
+        let failure = Failure::of_response(ResponseError::Redirect { status }, None, tag);
+        assert_eq!(failure.error.kind(), ErrorKind::Configuration);
+        assert_eq!(failure.class, Class::Refused(tag));
+    }
+}

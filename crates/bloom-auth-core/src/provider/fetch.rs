@@ -1,0 +1,361 @@
+//! The steps of a fetch: credentials, cache, lease, token request, store.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::{
+    Shared,
+    backoff::{MAX_WAIT_IN_FETCH, pause},
+    events,
+    failure::{Class, Failure},
+    flight::Progress,
+    state::{Held, Origin, Reason},
+    timing::{Deadlines, Freshness, share},
+};
+use crate::{
+    cache::{CacheAccess, CacheRecord, Lease, LeaseGuard},
+    client::ClientCredentials,
+    clock::{Timestamp, nanos},
+    error::{Error, ErrorKind},
+    protocol::{ExpiresIn, TokenResponse, retry_after::retry_after},
+    token::AccessToken,
+};
+
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MILLISECOND;
+
+/// What a cache may take when a usable token is at hand, and when none is.
+const CACHE_BUDGET_WARM: Duration = Duration::from_millis(100);
+const CACHE_BUDGET_COLD: Duration = Duration::from_secs(1);
+
+/// A fetch that got a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    pub(crate) token: AccessToken,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) origin: Origin,
+}
+
+/// A fetch that got none.
+pub(crate) enum End {
+    Failed(Failure),
+    /// The refused credentials are still the ones there are.
+    Unchanged,
+    /// Somebody else who shares the cache is fetching, and there is no hurry.
+    Elsewhere,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// One fetch, in one task.
+pub(crate) struct Fetch {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) generation: u64,
+    pub(crate) attempts: u32,
+    pub(crate) reason: Reason,
+    pub(crate) progress: Progress,
+}
+
+/// How the search for a token among those who share the cache ended.
+enum Search {
+    Found(Fetched),
+    /// Fetch, and keep the lease until the token is stored.
+    Fetch(Option<LeaseGuard>),
+    Elsewhere,
+}
+
+impl Fetch {
+    pub(crate) async fn run(&self) -> Result<Fetched, End> {
+        let credentials = self.credentials().await?;
+        if let Reason::Recheck(refused) = self.reason
+            && credentials.tag() == refused
+        {
+            return Err(End::Unchanged);
+        }
+        let refused = match self.run_with(&credentials, self.attempts).await {
+            Err(End::Failed(failure)) if matches!(failure.class, Class::Refused(_)) => failure,
+            end => return end,
+        };
+        // The secret may have been rotated between our asking for it and the
+        // server's looking at it.
+        match self.credentials().await {
+            Ok(now) if now.tag() != credentials.tag() => self.run_with(&now, 1).await,
+            _ => Err(refused.into()),
+        }
+    }
+
+    async fn credentials(&self) -> Result<ClientCredentials, Failure> {
+        self.mark();
+        let limit = self.shared.settings.attempt_timeout;
+        let asked = timeout(limit, self.shared.credentials.credentials()).await;
+        let error = match asked {
+            Ok(Ok(credentials)) => return Ok(credentials),
+            Ok(Err(error)) => Error::with_source(ErrorKind::Credentials, error),
+            Err(_) => {
+                let late = "the credentials source did not answer in time";
+                Error::with_source(ErrorKind::Credentials, late)
+            }
+        };
+        Err(Failure::later(error))
+    }
+
+    async fn run_with(
+        &self,
+        credentials: &ClientCredentials,
+        attempts: u32,
+    ) -> Result<Fetched, End> {
+        let access = CacheAccess::new(&self.shared.request, credentials);
+        self.tell_rejected(&access).await;
+        let lease = match self.search(&access).await {
+            Search::Found(fetched) => return Ok(fetched),
+            Search::Elsewhere => return Err(End::Elsewhere),
+            Search::Fetch(lease) => lease,
+        };
+        let (fetched, record) = self.ask_server(credentials, attempts).await?;
+        // Stored before the lease is free, so that whoever gets it next finds
+        // the token; and before anyone who waits goes on, so that a process
+        // which ends then has kept it.
+        self.store(&access, &record).await;
+        drop(lease);
+        Ok(fetched)
+    }
+
+    /// Looks for a token that somebody else has fetched, or gets the right to
+    /// fetch one.
+    async fn search(&self, access: &CacheAccess) -> Search {
+        if self.shared.cache.is_none() || self.reason == Reason::Forced {
+            return Search::Fetch(None);
+        }
+        if let Some(fetched) = self.load(access).await {
+            return Search::Found(fetched);
+        }
+        // Waiting is over at a random moment, so that not all who wait for a
+        // lease that is never freed fetch at once.
+        let patience = 5 * SECOND + share(5 * SECOND, self.shared.entropy.draw());
+        let mut waited = 0;
+        loop {
+            let cache = self.shared.cache.as_ref();
+            let asked = self.with_cache("lease", cache.map(|cache| cache.lease(access)));
+            let lease = match asked.await {
+                Some(Lease::Held) => None,
+                Some(Lease::Granted(lease)) => Some(lease),
+                Some(Lease::NotNeeded) | None => return Search::Fetch(None),
+            };
+            let is_ahead = self.reason == Reason::Due;
+            if lease.is_none() {
+                let pause = if is_ahead {
+                    SECOND + share(SECOND, self.shared.entropy.draw())
+                } else {
+                    10 * MILLISECOND + share(90 * MILLISECOND, self.shared.entropy.draw())
+                };
+                sleep(Duration::from_nanos(pause)).await;
+                waited += pause;
+            }
+            // With the lease too: its last holder may just have stored.
+            if let Some(fetched) = self.load(access).await {
+                return Search::Found(fetched);
+            }
+            if lease.is_some() || waited > patience {
+                return Search::Fetch(lease);
+            }
+            if is_ahead {
+                return Search::Elsewhere;
+            }
+        }
+    }
+
+    /// A token from the cache that is better than what is held.
+    async fn load(&self, access: &CacheAccess) -> Option<Fetched> {
+        let cache = self.shared.cache.as_ref();
+        let loaded = self.with_cache("load", cache.map(|cache| cache.load(access)));
+        let record = loaded.await??;
+        let (now, draw) = (self.shared.now(), self.shared.entropy.draw());
+        let timing = self.shared.settings.timing();
+        let (lifetime, sent_at) = (record.lifetime_nanos(), record.sent_at_nanos());
+        let Some(deadlines) = Deadlines::of_record(&timing, lifetime, sent_at, now, draw) else {
+            events::record_over(record.token());
+            return None;
+        };
+        if self.reason == Reason::Due && deadlines.freshness(now) == Freshness::Due {
+            // What is held is no worse.
+            return None;
+        }
+        let fetched = Fetched {
+            token: record.token().clone(),
+            deadlines,
+            origin: Origin::Cache,
+        };
+        self.publish(&fetched).then(|| {
+            self.shared.counters.cache_hits.add();
+            fetched
+        })
+    }
+
+    async fn store(&self, access: &CacheAccess, record: &CacheRecord) {
+        let cache = self.shared.cache.as_ref();
+        let stored = self.with_cache("store", cache.map(|cache| cache.store(access, record)));
+        stored.await;
+    }
+
+    /// Tells the cache of rejected tokens, so that others do not meet them.
+    async fn tell_rejected(&self, access: &CacheAccess) {
+        let Some(cache) = &self.shared.cache else {
+            return;
+        };
+        for hash in self.shared.take_rejected() {
+            let removed = self.with_cache("remove", Some(cache.remove(access, &hash)));
+            removed.await;
+        }
+    }
+
+    /// Runs a call of the cache within its budget; `None` if there is no
+    /// cache, it is being left alone, or it failed.
+    async fn with_cache<T>(
+        &self,
+        operation: &'static str,
+        call: Option<impl Future<Output = Result<T, crate::cache::CacheError>>>,
+    ) -> Option<T> {
+        let call = call?;
+        if !self.shared.cache_is_open() {
+            return None;
+        }
+        self.mark();
+        let budget = if self.shared.has_usable_token() {
+            CACHE_BUDGET_WARM
+        } else {
+            CACHE_BUDGET_COLD
+        };
+        let result = timeout(budget, call).await;
+        self.mark();
+        let (value, error) = match result {
+            Ok(Ok(value)) => (Some(value), None),
+            Ok(Err(error)) => (None, Some(error)),
+            Err(_) => (None, None),
+        };
+        if value.is_none() {
+            self.shared.counters.cache_errors.add();
+            events::cache_failed(operation, error.as_ref());
+        }
+        self.shared.cache_answered(value.is_some());
+        value
+    }
+
+    /// Asks the server, up to the given number of times, and publishes what it
+    /// gives.
+    async fn ask_server(
+        &self,
+        credentials: &ClientCredentials,
+        attempts: u32,
+    ) -> Result<(Fetched, CacheRecord), Failure> {
+        let deadline = Instant::now() + self.shared.settings.fetch_timeout;
+        let mut attempt = 1;
+        loop {
+            let failure = match self.attempt(credentials, attempt, deadline).await {
+                Ok(token) => return Ok(token),
+                Err(failure) => failure,
+            };
+            events::attempt_failed(self.reason, attempt, &failure);
+            let asked = failure.retry_after.map_or(0, nanos);
+            let pause = pause(attempt, self.shared.entropy.draw()).max(asked);
+            let again_at = Instant::now() + Duration::from_nanos(pause);
+            if failure.class != Class::Passing
+                || attempt >= attempts
+                || asked > MAX_WAIT_IN_FETCH
+                || again_at >= deadline
+            {
+                return Err(failure);
+            }
+            sleep(Duration::from_nanos(pause)).await;
+            attempt += 1;
+            self.shared.counters.retries.add();
+        }
+    }
+
+    async fn attempt(
+        &self,
+        credentials: &ClientCredentials,
+        attempt: u32,
+        deadline: Instant,
+    ) -> Result<(Fetched, CacheRecord), Failure> {
+        self.mark();
+        let shared = &self.shared;
+        let deadline = deadline.min(Instant::now() + shared.settings.attempt_timeout);
+        let request = shared.request.encode(credentials);
+        let sent = shared.now();
+        shared.counters.token_requests.add();
+        let response = match timeout_at(deadline, shared.transport.send(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(Failure::of_transport(error)),
+            Err(_) => return Err(Failure::timeout()),
+        };
+        self.mark();
+        let received = shared.now();
+        let decoded = TokenResponse::decode(&response, credentials).map_err(|error| {
+            let (now, max) = (received.system_time(), shared.settings.max_retry_after);
+            let after = retry_after(response.headers(), now, max);
+            Failure::of_response(error, after, credentials.tag())
+        })?;
+        self.accept(&decoded, attempt, sent, received)
+    }
+
+    fn accept(
+        &self,
+        response: &TokenResponse,
+        attempt: u32,
+        sent: Timestamp,
+        received: Timestamp,
+    ) -> Result<(Fetched, CacheRecord), Failure> {
+        let shared = &self.shared;
+        let timing = shared.settings.timing();
+        let lifetime = match response.expires_in() {
+            ExpiresIn::Seconds(seconds) => seconds.saturating_mul(SECOND),
+            ExpiresIn::Over => 0,
+            ExpiresIn::Unknown => {
+                events::lifetime_unknown(shared.settings.default_lifetime);
+                nanos(shared.settings.default_lifetime)
+            }
+        };
+        let lifetime = lifetime.min(timing.max_lifetime);
+        let draw = shared.entropy.draw();
+        let Some(deadlines) = Deadlines::of_answer(&timing, lifetime, sent, received, draw) else {
+            return Err(Failure::later(Error::new(ErrorKind::ExpiredOnArrival)));
+        };
+        let scopes = response.scopes().cloned();
+        if let Some(granted) = &scopes
+            && !shared.request.scopes().is_subset(granted)
+        {
+            events::scopes_missing(shared.request.scopes(), granted);
+        }
+        let expires_at = deadlines.expires_at.wall;
+        let token = AccessToken::new(response.bearer().clone(), expires_at, scopes);
+        events::token_received(self.reason, attempt, &token, lifetime);
+        shared.counters.tokens_received.add();
+        let record = CacheRecord::of(token.clone(), sent.wall, lifetime);
+        let fetched = Fetched {
+            token,
+            deadlines,
+            origin: Origin::Server,
+        };
+        self.publish(&fetched);
+        Ok((fetched, record))
+    }
+
+    fn publish(&self, fetched: &Fetched) -> bool {
+        let held = Held {
+            token: fetched.token.clone(),
+            deadlines: fetched.deadlines,
+            generation: self.generation,
+        };
+        self.shared.publish(held, fetched.origin)
+    }
+
+    /// Tells those who wait that this flight is alive.
+    fn mark(&self) {
+        self.progress.mark(self.shared.now().monotonic);
+    }
+}

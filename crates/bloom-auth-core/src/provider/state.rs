@@ -1,0 +1,401 @@
+//! What the provider knows, and what it decides from it: no clock, no await,
+//! no lock, no I/O.
+//!
+//! Every moment is a parameter. The shell around this (`provider/mod.rs`)
+//! reads the clock, holds the lock, runs the fetches, and reports back what
+//! became of them.
+
+use std::time::Duration;
+
+use super::{
+    backoff::{MAX_ATTEMPTS, backoff, denial},
+    failure::{Class, Failure},
+    timing::{Deadlines, Freshness, share},
+    tombstones::Tombstones,
+};
+use crate::{
+    client::CredentialTag,
+    clock::{Timestamp, nanos},
+    error::Error,
+    token::{AccessToken, TokenHash},
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// At most one forced fetch in this time: an API that answers 401 to every
+/// token must not make us fetch without end.
+const FORCED_FETCH_INTERVAL: u64 = 30 * SECOND;
+
+/// While refused, the credentials source is asked at most this often whether
+/// the credentials have changed.
+const RECHECK_INTERVAL: u64 = SECOND;
+
+/// A token with its deadlines.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) token: AccessToken,
+    pub(crate) deadlines: Deadlines,
+    /// Of the fetch that brought it. Tells which of two tokens is newer, which
+    /// the wall clock could not: it may be set back.
+    pub(crate) generation: u64,
+}
+
+/// Where a token came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Cache,
+    Server,
+}
+
+/// What a caller wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// A usable token.
+    Usable,
+    /// A token newer than what is held.
+    Newer,
+}
+
+/// What is to be done for a caller.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// Serve it.
+    Serve(AccessToken),
+    /// Serve it and start a fetch that nobody waits for.
+    ServeAndFetch(AccessToken, Reason),
+    /// Wait for the fetch that is under way.
+    Join,
+    /// Start a fetch and wait for it.
+    Fetch(Reason),
+    /// Fail at once; the error says for how long that will be so.
+    Fail(Error),
+}
+
+/// Why a token is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// There has been none.
+    Cold,
+    /// The one there was has expired.
+    Expired,
+    /// The one there is will expire soon.
+    Due,
+    /// The API refused the one there was.
+    Rejected,
+    /// The caller wants a newer one.
+    Forced,
+    /// The credentials with this tag were refused; if the source has others
+    /// now, fetch with them.
+    Recheck(CredentialTag),
+}
+
+impl Reason {
+    /// The stable name for events.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Expired => "expired",
+            Self::Due => "due",
+            Self::Rejected => "rejected",
+            Self::Forced => "forced",
+            Self::Recheck(_) => "recheck",
+        }
+    }
+}
+
+/// What became of a rejection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// It was the current token. It is dropped, and the next call fetches
+    /// another.
+    Dropped,
+    /// It was not the current token: a newer one is held, or it had been
+    /// rejected before. Nothing is fetched for it.
+    NotCurrent,
+    /// It is the current token, but another one was rejected a moment ago: a
+    /// fresh token did not help then. It is kept, and the caller should see
+    /// its 401.
+    CoolingDown {
+        /// When a rejection will count again.
+        after: Duration,
+    },
+}
+
+/// No fetch before this moment, and the error to answer with until then.
+#[derive(Debug)]
+struct Hold {
+    until: u64,
+    error: Error,
+}
+
+/// Credentials that were refused.
+#[derive(Debug)]
+struct Denial {
+    hold: Hold,
+    tag: CredentialTag,
+    refusals: u32,
+    recheck_at: u64,
+}
+
+/// Everything the engine decides from.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    held: Option<Held>,
+    /// The generation of the fetch under way.
+    flight: Option<u64>,
+    generations: u64,
+    failures: u32,
+    backoff: Option<Hold>,
+    denial: Option<Denial>,
+    tombstones: Tombstones,
+    /// Since there is no token any more: why.
+    dropped: Option<Reason>,
+    forced_at: Option<u64>,
+    last_try_taken: bool,
+    last_error: Option<Error>,
+}
+
+impl State {
+    /// What to do for a caller now.
+    pub(crate) fn decide(&self, now: Timestamp, ask: Ask) -> Decision {
+        let held = self
+            .held
+            .as_ref()
+            .map(|held| (held, held.deadlines.freshness(now)))
+            .filter(|(_, freshness)| *freshness != Freshness::Expired);
+        let reason = match (ask, held) {
+            (Ask::Newer, _) => Reason::Forced,
+            (Ask::Usable, Some((held, Freshness::Fresh))) => {
+                return Decision::Serve(held.token.clone());
+            }
+            (Ask::Usable, Some(_)) => Reason::Due,
+            (Ask::Usable, None) => match (&self.held, self.dropped) {
+                (Some(_), _) => Reason::Expired,
+                (None, Some(reason)) => reason,
+                (None, None) => Reason::Cold,
+            },
+        };
+        let permission = self.may_fetch(now, reason);
+        match (permission, held) {
+            (Permission::Yes(reason), Some((held, _))) if ask == Ask::Usable => {
+                Decision::ServeAndFetch(held.token.clone(), reason)
+            }
+            (_, Some((held, _))) if ask == Ask::Usable => Decision::Serve(held.token.clone()),
+            (Permission::Yes(reason), _) => Decision::Fetch(reason),
+            (Permission::UnderWay, _) => Decision::Join,
+            (Permission::No(error), _) => Decision::Fail(error),
+        }
+    }
+
+    fn may_fetch(&self, now: Timestamp, reason: Reason) -> Permission {
+        if self.flight.is_some() {
+            return Permission::UnderWay;
+        }
+        let refuse = |hold: &Hold| {
+            let left = hold.until.saturating_sub(now.monotonic);
+            Permission::No(hold.error.after(Duration::from_nanos(left)))
+        };
+        match (&self.denial, &self.backoff) {
+            (Some(denial), _) if now.monotonic < denial.hold.until => {
+                if now.monotonic >= denial.recheck_at {
+                    Permission::Yes(Reason::Recheck(denial.tag))
+                } else {
+                    refuse(&denial.hold)
+                }
+            }
+            (_, Some(backoff)) if now.monotonic < backoff.until => refuse(backoff),
+            _ => Permission::Yes(reason),
+        }
+    }
+
+    /// A fetch starts. Returns its generation and how many attempts it has.
+    pub(crate) fn started(&mut self) -> (u64, u32) {
+        self.generations += 1;
+        self.flight = Some(self.generations);
+        let attempts = if self.failures == 0 { MAX_ATTEMPTS } else { 1 };
+        (self.generations, attempts)
+    }
+
+    /// A fetch has been silent for too long: the next caller may start
+    /// another. What it still brings is welcome.
+    pub(crate) fn superseded(&mut self, generation: u64) {
+        if self.flight == Some(generation) {
+            self.flight = None;
+        }
+    }
+
+    /// A fetch is over, whatever became of it.
+    pub(crate) fn finished(&mut self, generation: u64) {
+        self.superseded(generation);
+    }
+
+    /// A token came. Returns whether it is the current one now.
+    ///
+    /// An older one than what is held (a late answer) is not taken, nor one
+    /// from a cache that was rejected. If the server itself gives a rejected
+    /// token again, that token is all there is: it is taken, and the
+    /// rejection forgotten.
+    pub(crate) fn succeeded(&mut self, held: Held, origin: Origin) -> bool {
+        let hash = held.token.hash();
+        match origin {
+            Origin::Cache if self.tombstones.holds(&hash) => return false,
+            Origin::Cache => {}
+            Origin::Server => self.tombstones.lift(&hash),
+        }
+        self.failures = 0;
+        self.backoff = None;
+        self.denial = None;
+        self.last_try_taken = false;
+        let is_late = |current: &Held| current.generation > held.generation;
+        if self.held.as_ref().is_some_and(is_late) {
+            return false;
+        }
+        self.held = Some(held);
+        self.dropped = None;
+        true
+    }
+
+    /// A fetch failed. Returns the error for those who waited, with the time
+    /// until the next one; that of a superseded fetch changes nothing.
+    pub(crate) fn failed(
+        &mut self,
+        generation: u64,
+        failure: Failure,
+        now: Timestamp,
+        draw: u64,
+    ) -> Error {
+        if self.flight != Some(generation) {
+            return failure.error;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let asked = failure.retry_after.map_or(0, nanos);
+        let wait = match failure.class {
+            Class::Refused(tag) => {
+                let refusals = self.denial.as_ref().map_or(0, |denial| denial.refusals);
+                let refusals = refusals.saturating_add(1);
+                let wait = denial(refusals).max(asked);
+                self.backoff = None;
+                self.denial = Some(Denial {
+                    hold: Hold {
+                        until: now.monotonic.saturating_add(wait),
+                        error: failure.error.clone(),
+                    },
+                    tag,
+                    refusals,
+                    recheck_at: now.monotonic.saturating_add(RECHECK_INTERVAL),
+                });
+                wait
+            }
+            Class::Passing | Class::Later => {
+                let wait = self.wait_after_trouble(asked, now, draw);
+                self.backoff = Some(Hold {
+                    until: now.monotonic.saturating_add(wait),
+                    error: failure.error.clone(),
+                });
+                if let Some(denial) = &mut self.denial {
+                    // These are other credentials, or its time is over.
+                    denial.hold.until = 0;
+                }
+                wait
+            }
+        };
+        self.last_error = Some(failure.error.clone());
+        failure.error.after(Duration::from_nanos(wait))
+    }
+
+    /// The credentials that were refused are still the ones there are.
+    /// Returns the error of the refusal.
+    pub(crate) fn unchanged(&mut self, now: Timestamp) -> Option<Error> {
+        let denial = self.denial.as_mut()?;
+        denial.recheck_at = now.monotonic.saturating_add(RECHECK_INTERVAL);
+        let left = denial.hold.until.saturating_sub(now.monotonic);
+        Some(denial.hold.error.after(Duration::from_nanos(left)))
+    }
+
+    /// The backoff; or, if the token at hand would be gone by then, one last
+    /// try at a random moment in the second half of the time that it has,
+    /// unless the server asked for more patience.
+    fn wait_after_trouble(&mut self, asked: u64, now: Timestamp, draw: u64) -> u64 {
+        let wait = backoff(self.failures, draw).max(asked);
+        let Some(held) = &self.held else { return wait };
+        let unusable_at = held.deadlines.unusable_at;
+        let left = (unusable_at.monotonic.saturating_sub(now.monotonic))
+            .min(unusable_at.wall.saturating_sub(now.wall));
+        if left == 0 || wait < left || self.last_try_taken {
+            return wait;
+        }
+        let last_try = left / 2 + share(left / 2, draw);
+        if asked > last_try {
+            return wait;
+        }
+        self.last_try_taken = true;
+        last_try.min(left - 1)
+    }
+
+    /// The API refused this token.
+    pub(crate) fn reject(&mut self, token: &AccessToken, now: Timestamp) -> Rejection {
+        let hash = token.hash();
+        if self.tombstones.holds(&hash) {
+            return Rejection::NotCurrent;
+        }
+        let is_current = self.held.as_ref().is_some_and(|held| held.token == *token);
+        if is_current {
+            if let Some(forced_at) = self.forced_at {
+                let again_at = forced_at.saturating_add(FORCED_FETCH_INTERVAL);
+                if now.monotonic < again_at {
+                    let after = Duration::from_nanos(again_at - now.monotonic);
+                    return Rejection::CoolingDown { after };
+                }
+            }
+            self.held = None;
+            self.dropped = Some(Reason::Rejected);
+            self.forced_at = Some(now.monotonic);
+        }
+        self.tombstones.add(hash, token.expires_at(), now);
+        if is_current {
+            Rejection::Dropped
+        } else {
+            Rejection::NotCurrent
+        }
+    }
+
+    /// Whether this token was rejected, and must not come back from a cache.
+    pub(crate) fn is_rejected(&self, hash: &TokenHash) -> bool {
+        self.tombstones.holds(hash)
+    }
+
+    /// The tokens that caches have not been told of yet.
+    pub(crate) fn take_rejected(&mut self) -> Vec<TokenHash> {
+        self.tombstones.take_untold()
+    }
+
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    pub(crate) fn flight(&self) -> Option<u64> {
+        self.flight
+    }
+
+    pub(crate) fn last_error(&self) -> Option<&Error> {
+        self.last_error.as_ref().filter(|_| self.failures > 0)
+    }
+
+    /// The moment (monotonic) before which no fetch starts, if that is to
+    /// come.
+    pub(crate) fn held_back_until(&self, now: Timestamp) -> Option<u64> {
+        let denial = self.denial.as_ref().map(|denial| denial.hold.until);
+        let backoff = self.backoff.as_ref().map(|backoff| backoff.until);
+        denial.max(backoff).filter(|until| now.monotonic < *until)
+    }
+}
+
+enum Permission {
+    Yes(Reason),
+    UnderWay,
+    No(Error),
+}
+
+#[cfg(test)]
+mod tests;

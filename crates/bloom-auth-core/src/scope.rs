@@ -1,0 +1,150 @@
+//! Sets of scopes (RFC 6749, section 3.3).
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use crate::error::ConfigurationError;
+
+/// A set of scopes: equality and cache keys do not depend on order or
+/// repetition.
+///
+/// # Example
+///
+/// ```
+/// use bloom_auth_core::Scopes;
+///
+/// let scopes: Scopes = "furnishment:all data-access:all".parse()?;
+/// assert_eq!(scopes, "data-access:all furnishment:all".parse()?);
+/// assert_eq!(scopes.to_string(), "data-access:all furnishment:all");
+/// # Ok::<(), bloom_auth_core::ConfigurationError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scopes(BTreeSet<Box<str>>);
+
+impl Scopes {
+    /// Whether there is no scope in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many scopes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The scopes in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|scope| &**scope)
+    }
+
+    /// Whether the set holds this scope.
+    #[must_use]
+    pub fn contains(&self, scope: &str) -> bool {
+        self.0.contains(scope)
+    }
+
+    /// Whether every scope of this set is in the other.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
+    /// The set of scopes that a server named; what is not a scope token is
+    /// left out, since an answer is not ours to correct.
+    pub(crate) fn from_answer(text: &str) -> Self {
+        let tokens = text.split(' ').filter(|token| is_scope_token(token));
+        Self(tokens.map(Box::from).collect())
+    }
+}
+
+impl FromStr for Scopes {
+    type Err = ConfigurationError;
+
+    /// Reads scopes that are separated by spaces; an empty text is the empty
+    /// set.
+    fn from_str(text: &str) -> Result<Self, ConfigurationError> {
+        let tokens = text.split(' ').filter(|token| !token.is_empty());
+        tokens
+            .map(|token| {
+                if is_scope_token(token) {
+                    return Ok(Box::from(token));
+                }
+                Err(ConfigurationError::new(
+                    "scope",
+                    format!("{token:?} is not a scope (RFC 6749, section 3.3)"),
+                    "separate scopes by single spaces, for example \
+                     `data-access:all furnishment:all`",
+                ))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, scope) in self.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(scope)?;
+        }
+        Ok(())
+    }
+}
+
+/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`
+fn is_scope_token(token: &str) -> bool {
+    !token.is_empty()
+        && token
+            .bytes()
+            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn k4_what_is_no_scope_token_is_refused() {
+        for text in [
+            "a\tb",
+            "a\r\nb",
+            "quo\"te",
+            "back\\slash",
+            "é",
+            "a\u{7f}",
+            "a b\nc",
+        ] {
+            assert!(text.parse::<Scopes>().is_err(), "{text:?}");
+        }
+        assert!("".parse::<Scopes>().unwrap().is_empty());
+        assert_eq!("  a  b ".parse::<Scopes>().unwrap().to_string(), "a b");
+    }
+
+    #[test]
+    fn an_answer_keeps_what_can_be_kept() {
+        let scopes = Scopes::from_answer("read:a wri\"te b\u{1b} c");
+        assert_eq!(scopes.to_string(), "c read:a");
+    }
+
+    proptest! {
+        #[test]
+        fn k5_order_and_repetition_do_not_count(
+            tokens in prop::collection::vec("[a-z:._]{1,8}", 0..8),
+            seed in any::<u64>(),
+        ) {
+            let mut shuffled = tokens.clone();
+            shuffled.extend(tokens.iter().take(2).cloned());
+            let len = shuffled.len().max(1);
+            shuffled.rotate_left(usize::try_from(seed % len as u64).unwrap_or(0));
+            let a: Scopes = tokens.join(" ").parse().unwrap();
+            let b: Scopes = shuffled.join(" ").parse().unwrap();
+            prop_assert_eq!(&a, &b);
+            prop_assert_eq!(a.to_string(), b.to_string());
+        }
+    }
+}
