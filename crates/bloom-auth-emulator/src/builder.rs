@@ -1,0 +1,163 @@
+//! The settings of an emulator, checked when it starts.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    Emulator, EmulatorError,
+    app::App,
+    guard::Guard,
+    server::{Listener, Server},
+    state::Shared,
+    tls::Tls,
+};
+
+/// The settings of an [`Emulator`]; made by [`Emulator::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use bloom_auth_emulator::Emulator;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), bloom_auth_emulator::EmulatorError> {
+/// let emulator = Emulator::builder()
+///     .client("my-client", "my-secret")
+///     .audience("api.bloomcredit.io")
+///     .token_lifetime(Duration::from_secs(60))
+///     .start()
+///     .await?;
+/// assert_eq!(emulator.client_id(), "my-client");
+/// assert!(emulator.origin().starts_with("https://127.0.0.1:"));
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "an emulator runs only once it is started"]
+pub struct EmulatorBuilder {
+    https: bool,
+    port: u16,
+    client: Option<(String, String)>,
+    audience: String,
+    token_lifetime: Duration,
+    latency: Duration,
+}
+
+impl EmulatorBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            https: true,
+            port: 0,
+            client: None,
+            audience: "dev-api".to_owned(),
+            token_lifetime: Duration::from_secs(86_400),
+            latency: Duration::ZERO,
+        }
+    }
+
+    /// Serves HTTP without TLS. The default is HTTPS, with certificates made at
+    /// the start: see [`Emulator::ca_pem`].
+    pub fn plain_http(mut self) -> Self {
+        self.https = false;
+        self
+    }
+
+    /// Listens on this port of 127.0.0.1. The default, 0, takes any free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Registers this client. The default is an id of 32 and a secret of 64
+    /// random characters, new at every start.
+    ///
+    /// Neither may be empty nor have control characters.
+    pub fn client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.client = Some((id.into(), secret.into()));
+        self
+    }
+
+    /// The one audience that access tokens are granted for. The default is
+    /// `dev-api`, that of Bloom's Sandbox.
+    ///
+    /// It may not be empty nor have control characters.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = audience.into();
+        self
+    }
+
+    /// How long an access token stands. The default is a day. See
+    /// [`Emulator::set_token_lifetime`].
+    pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// How long a token endpoint holds its answers back. The default is zero.
+    /// See [`Emulator::set_latency`].
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Starts the emulator in the current Tokio runtime, which must have its
+    /// I/O and time drivers enabled.
+    ///
+    /// # Errors
+    ///
+    /// [`EmulatorError::Settings`] if a setting cannot be used, and the other
+    /// kinds of [`EmulatorError`] if the machine refuses what is needed.
+    pub async fn start(self) -> Result<Emulator, EmulatorError> {
+        self.check()?;
+        let port = self.port;
+        let shared = Arc::new(Shared::new(self.client, self.audience)?);
+        shared.set_token_lifetime(self.token_lifetime);
+        shared.set_latency(self.latency);
+        let (acceptor, ca_pem) = if self.https {
+            let tls = Tls::generate()?;
+            (Some(tls.acceptor), Some(tls.ca_pem))
+        } else {
+            (None, None)
+        };
+        let listener = Listener::bind(port)
+            .await
+            .map_err(|source| EmulatorError::Bind { port, source })?;
+        let guard = Guard::new(listener.address().port(), self.https);
+        let app = App::new(Arc::clone(&shared), guard);
+        Ok(Emulator::new(
+            shared,
+            Server::start(listener, app, acceptor),
+            ca_pem,
+        ))
+    }
+
+    fn check(&self) -> Result<(), EmulatorError> {
+        let (id, secret) = match &self.client {
+            Some((id, secret)) => (Some(id), Some(secret)),
+            None => (None, None),
+        };
+        for (setting, value) in [
+            ("client id", id),
+            ("client secret", secret),
+            ("audience", Some(&self.audience)),
+        ] {
+            let problem = match value {
+                Some(value) if value.is_empty() => "is empty",
+                Some(value) if value.chars().any(char::is_control) => "has a control character",
+                _ => continue,
+            };
+            return Err(EmulatorError::Settings { setting, problem });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EmulatorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmulatorBuilder")
+            .field("https", &self.https)
+            .field("port", &self.port)
+            .field("client_id", &self.client.as_ref().map(|(id, _)| id))
+            .field("audience", &self.audience)
+            .field("token_lifetime", &self.token_lifetime)
+            .field("latency", &self.latency)
+            .finish_non_exhaustive()
+    }
+}

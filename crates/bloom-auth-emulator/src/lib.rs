@@ -1,0 +1,104 @@
+//! A local stand-in for Bloom Credit's API and its authorization servers.
+//!
+//! An [`Emulator`] listens on the loopback interface, issues access tokens at
+//! both token endpoints, and guards a small part of the API with them. It is
+//! made for tests, examples and offline work: it stands alone, so a mistake in
+//! a client of this project cannot hide in its mirror.
+//!
+//! ```
+//! use bloom_auth_emulator::Emulator;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let emulator = Emulator::builder().plain_http().start().await?;
+//!
+//! // Any HTTP client will do; this one is written out to need none.
+//! let form = format!(
+//!     "grant_type=client_credentials&client_id={}&client_secret={}&audience={}",
+//!     emulator.client_id(),
+//!     emulator.client_secret(),
+//!     emulator.audience(),
+//! );
+//! let request = format!(
+//!     "POST /oauth/token HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+//!      Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+//!     emulator.address(),
+//!     form.len(),
+//! );
+//! let mut stream = tokio::net::TcpStream::connect(emulator.address()).await?;
+//! stream.write_all(request.as_bytes()).await?;
+//! let mut response = String::new();
+//! stream.read_to_string(&mut response).await?;
+//!
+//! assert!(response.starts_with("HTTP/1.1 200 OK"));
+//! assert!(response.contains("\"access_token\""));
+//! assert_eq!(emulator.counts().tokens_issued, 1);
+//!
+//! emulator.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it answers
+//!
+//! | request | stands for |
+//! |---|---|
+//! | `POST /oauth/token` | authorization server V1, of the Auth0 family |
+//! | `POST /oauth2/token` | authorization server V2, Ory Hydra |
+//! | `GET /v2/core/organization` | the API |
+//! | `GET /v2/core/consumers` | the API; lists what was posted since the start |
+//! | `POST /v2/core/consumers` | the API; takes a JSON object |
+//!
+//! Each token endpoint reports errors in the dialect of the server it stands
+//! for. Both accept the client credentials in the body or by HTTP Basic. V1
+//! grants its fixed scopes and ignores `scope`; V2 wants `data-access:all`,
+//! `furnishment:all`, or both, and the guarded API wants `data-access:all` of
+//! its tokens. The bodies of the API's good answers are the emulator's own:
+//! Bloom's are not at hand.
+//!
+//! # What it bounds
+//!
+//! A body may have 64 KiB (413 beyond). A client may take 10 seconds for its TLS
+//! handshake and for a body (408 beyond), and 30 seconds for the head of a
+//! request, which is also how long an idle connection is kept. Up to 1024
+//! connections are served at a time, and the last 1000 consumers are kept.
+//!
+//! # What keeps it harmless
+//!
+//! It binds 127.0.0.1 and nothing else, makes its certificate authority, its
+//! signing key and its client credentials anew at every start, refuses requests
+//! with a foreign `Host` (DNS rebinding) or with any `Origin` (a browser), and
+//! logs neither secrets nor tokens at any level: one `DEBUG` event of the target
+//! `bloom_auth_emulator` for each request, with its method, path and status. Its tokens name the issuer
+//! `https://emulator.bloom-auth.invalid/`, which no real server can be.
+
+#![forbid(unsafe_code)]
+
+mod api;
+mod app;
+mod bearer;
+mod body;
+mod builder;
+mod client_authentication;
+mod clock;
+mod counts;
+mod credentials;
+mod emulator;
+mod error;
+mod form;
+mod guard;
+mod jws;
+mod oauth;
+mod random;
+mod refusal;
+mod respond;
+mod server;
+mod state;
+mod tls;
+mod token_endpoint;
+mod tokens;
+
+pub use self::{
+    builder::EmulatorBuilder, counts::Counts, emulator::Emulator, error::EmulatorError,
+};

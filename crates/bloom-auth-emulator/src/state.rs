@@ -1,0 +1,62 @@
+//! What all connections share.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::{
+    EmulatorError, api::Consumers, clock, counts::Counters, credentials::Client, random::Random,
+    tokens::Tokens,
+};
+
+/// The longest lifetime of an access token: `expires_in` then fits 31 bits.
+const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) tokens: Tokens,
+    pub(crate) random: Random,
+    pub(crate) counters: Counters,
+    pub(crate) consumers: Consumers,
+    token_lifetime_millis: AtomicU64,
+    latency_millis: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        client: Option<(String, String)>,
+        audience: String,
+    ) -> Result<Self, EmulatorError> {
+        let random = Random::from_system()?;
+        let (id, secret) = client.unwrap_or_else(|| (random.client_id(), random.client_secret()));
+        Ok(Self {
+            tokens: Tokens::new(audience, id.clone())?,
+            client: Client::new(id, secret),
+            random,
+            counters: Counters::default(),
+            consumers: Consumers::default(),
+            token_lifetime_millis: AtomicU64::new(0),
+            latency_millis: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn token_lifetime_millis(&self) -> u64 {
+        self.token_lifetime_millis.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_token_lifetime(&self, lifetime: Duration) {
+        let millis = clock::saturating_millis(lifetime.min(LONGEST));
+        self.token_lifetime_millis.store(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_millis(self.latency_millis.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        let millis = clock::saturating_millis(latency);
+        self.latency_millis.store(millis, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,112 @@
+//! The two token endpoints over HTTP: the decision is [`crate::oauth`]'s.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+    routing::{Router, any},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE},
+};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{
+    body, clock,
+    oauth::{self, Dialect},
+    refusal::Refusal,
+    respond,
+    state::Shared,
+};
+
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Dialect::ALL
+        .into_iter()
+        .fold(Router::new(), |router, dialect| {
+            router.route(
+                dialect.path(),
+                any(
+                    move |State(shared): State<Arc<Shared>>, request: Request| async move {
+                        token(&shared, dialect, request).await
+                    },
+                ),
+            )
+        })
+}
+
+/// The error answer as HTTP, with the headers that every refusal carries.
+pub(crate) fn refuse(refusal: &Refusal, dialect: Dialect) -> Response {
+    let answer = refusal.answer(dialect);
+    let mut response = uncached(answer.status, &answer.body);
+    let headers = response.headers_mut();
+    if answer.challenge {
+        headers.insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"bloom-auth-emulator\""),
+        );
+    }
+    if *refusal == Refusal::Method {
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+async fn token(shared: &Shared, dialect: Dialect, request: Request) -> Response {
+    let counted = request.method() == http::Method::POST;
+    let response = match grant(shared, dialect, request).await {
+        Ok(body) => {
+            shared.counters.record(|counts| counts.tokens_issued += 1);
+            uncached(StatusCode::OK, &body)
+        }
+        Err(refusal) => {
+            if counted {
+                shared
+                    .counters
+                    .record(|counts| counts.token_requests_refused += 1);
+            }
+            refuse(&refusal, dialect)
+        }
+    };
+    let latency = shared.latency();
+    if !latency.is_zero() {
+        sleep(latency).await;
+    }
+    response
+}
+
+async fn grant(shared: &Shared, dialect: Dialect, request: Request) -> Result<Value, Refusal> {
+    let (head, body) = request.into_parts();
+    oauth::check_head(&head.method, &head.headers)?;
+    let body = body::read(body).await?;
+    let scope = oauth::decide(
+        dialect,
+        &head.headers,
+        &body,
+        &shared.client,
+        shared.tokens.audience(),
+    )?;
+    let lifetime = shared.token_lifetime_millis();
+    let id = shared.random.token_id();
+    let token = shared
+        .tokens
+        .issue(&id, &scope, clock::unix_millis(), lifetime);
+    Ok(json!({
+        "access_token": token,
+        "scope": scope,
+        "expires_in": lifetime / 1000,
+        "token_type": "Bearer",
+    }))
+}
+
+/// RFC 6749, section 5.1, asks for both headers against caches; errors get them
+/// as well.
+fn uncached(status: StatusCode, body: &Value) -> Response {
+    let mut response = respond::json(status, body);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
