@@ -1,0 +1,275 @@
+//! [`BloomAuth`]: everything wired together.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use bloom_auth_core::{
+    AccessToken, AuthVersion, ClientAuthentication, ClientCredentials, ClientId, ClientSecret,
+    ConfigurationError, CredentialsSource, Environment, EnvironmentLookup, Error, Rejection,
+    Scopes, Status, TokenCache, TokenProvider,
+};
+use bloom_auth_reqwest::ReqwestTransport;
+
+use crate::settings;
+
+/// Always has a valid access token for Bloom's API.
+///
+/// Build one at the start of the program and clone it wherever it is needed:
+/// clones share everything. See [`TokenProvider`] for what it promises.
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use bloom_auth::BloomAuth;
+///
+/// let auth = BloomAuth::from_env()?;
+/// let response = reqwest::Client::builder()
+///     .build()?
+///     .get("https://sandbox.bloom.dev/v2/core/organization")
+///     .header("authorization", auth.authorization().await?)
+///     .send()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct BloomAuth {
+    provider: TokenProvider,
+}
+
+impl BloomAuth {
+    /// A builder; the credentials are all that must be set.
+    pub fn builder() -> BloomAuthBuilder {
+        BloomAuthBuilder {
+            environment: Environment::sandbox(AuthVersion::V1),
+            credentials: None,
+            scopes: Scopes::default(),
+            authentication: ClientAuthentication::Post,
+            cache: None,
+            ca_file: None,
+            root_certificates: Vec::new(),
+            insecure_loopback: false,
+        }
+    }
+
+    /// Reads the settings from the environment; see [the crate's
+    /// page](crate#settings) for the variables.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] that names the variable, what is wrong with its
+    /// value, and the fix.
+    #[expect(clippy::disallowed_methods, reason = "this is the look-up to inject")]
+    pub fn from_env() -> Result<Self, ConfigurationError> {
+        Self::from_lookup(|name| std::env::var_os(name))
+    }
+
+    /// As [`from_env`](Self::from_env), with a look-up of one's own in the
+    /// place of the process's environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_env`](Self::from_env).
+    pub fn from_lookup(
+        lookup: impl Fn(&str) -> Option<std::ffi::OsString> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigurationError> {
+        let lookup: Arc<EnvironmentLookup> = Arc::new(lookup);
+        let builder = settings::read(&lookup)?;
+        builder.build().map_err(settings::under_its_variable)
+    }
+
+    /// The current access token; see [`TokenProvider::token`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenProvider::token`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`TokenProvider::token`].
+    pub async fn token(&self) -> Result<AccessToken, Error> {
+        self.provider.token().await
+    }
+
+    /// The value for the `Authorization` header; see
+    /// [`TokenProvider::authorization`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenProvider::authorization`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`TokenProvider::authorization`].
+    pub async fn authorization(&self) -> Result<http::HeaderValue, Error> {
+        self.provider.authorization().await
+    }
+
+    /// The header's value if a usable token is held, without waiting; see
+    /// [`TokenProvider::try_authorization`].
+    #[must_use]
+    pub fn try_authorization(&self) -> Option<http::HeaderValue> {
+        self.provider.try_authorization()
+    }
+
+    /// Says that the API refused this token; see [`TokenProvider::reject`].
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "it acts; the result is for the curious"
+    )]
+    pub fn reject(&self, token: &AccessToken) -> Rejection {
+        self.provider.reject(token)
+    }
+
+    /// What is held and has been done; see [`TokenProvider::status`].
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.provider.status()
+    }
+
+    /// Where the tokens come from and which API they are for.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        self.provider.environment()
+    }
+
+    /// The engine, for all that it offers.
+    #[must_use]
+    pub fn provider(&self) -> &TokenProvider {
+        &self.provider
+    }
+}
+
+/// Builds a [`BloomAuth`]. Nothing is contacted, and nothing is spawned.
+///
+/// # Example
+///
+/// ```
+/// use bloom_auth::{AuthVersion, BloomAuth, ClientId, ClientSecret, Environment};
+///
+/// let auth = BloomAuth::builder()
+///     .environment(Environment::production(AuthVersion::V2))
+///     .scopes("data-access:all".parse()?)
+///     .client(ClientId::new("my-backend")?, ClientSecret::new("from a vault".to_owned())?)
+///     .build()?;
+/// # Ok::<(), bloom_auth::ConfigurationError>(())
+/// ```
+#[must_use]
+pub struct BloomAuthBuilder {
+    environment: Environment,
+    credentials: Option<Arc<dyn CredentialsSource>>,
+    scopes: Scopes,
+    authentication: ClientAuthentication,
+    cache: Option<Arc<dyn TokenCache>>,
+    ca_file: Option<PathBuf>,
+    root_certificates: Vec<Vec<u8>>,
+    insecure_loopback: bool,
+}
+
+impl BloomAuthBuilder {
+    /// Sets the environment: Sandbox, Authorization V1 by default.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Sets a client id and secret that never change.
+    pub fn client(self, id: ClientId, secret: ClientSecret) -> Self {
+        self.credentials(ClientCredentials::new(id, secret))
+    }
+
+    /// Sets where client id and secret come from, asked at every fetch.
+    pub fn credentials(mut self, source: impl CredentialsSource + 'static) -> Self {
+        self.credentials = Some(Arc::new(source));
+        self
+    }
+
+    /// Sets the scopes to ask for: needed by V2, unknown to V1.
+    pub fn scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// Sets how the client proves who it is: `client_secret_post` by default.
+    pub fn client_authentication(mut self, authentication: ClientAuthentication) -> Self {
+        self.authentication = authentication;
+        self
+    }
+
+    /// Shares tokens through this cache; by default they live in this
+    /// [`BloomAuth`] and its clones alone.
+    pub fn cache(mut self, cache: impl TokenCache + 'static) -> Self {
+        self.cache = Some(Arc::new(cache));
+        self
+    }
+
+    /// Trusts the root certificates in this PEM file instead of the
+    /// platform's. The file is read by [`build`](Self::build).
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
+        self
+    }
+
+    /// Trusts these root certificates, in PEM, instead of the platform's.
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates.push(pem.into());
+        self
+    }
+
+    /// Allows plain http, to this machine's loopback addresses only.
+    pub fn allow_insecure_loopback(mut self) -> Self {
+        self.insecure_loopback = true;
+        self
+    }
+
+    /// Checks all settings. The HTTP client is built by the first fetch.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] if there are no credentials, a root certificate
+    /// cannot be read, or scopes and version do not go together.
+    pub fn build(self) -> Result<BloomAuth, ConfigurationError> {
+        let Some(credentials) = self.credentials else {
+            return Err(ConfigurationError::new(
+                "credentials",
+                "are missing",
+                "give a client id and secret, or a source of them",
+            ));
+        };
+        let mut transport = ReqwestTransport::builder();
+        if self.insecure_loopback {
+            transport = transport.allow_insecure_loopback();
+        }
+        for pem in &self.root_certificates {
+            transport = transport.with_root_certificate(pem)?;
+        }
+        if let Some(path) = &self.ca_file {
+            let pem = std::fs::read(path).map_err(|error| {
+                let problem = format!("{} cannot be read ({error})", path.display());
+                ConfigurationError::new("CA file", problem, "name a file of PEM certificates")
+            })?;
+            transport = transport
+                .with_root_certificate(&pem)
+                .map_err(|error| error.for_setting(format!("CA file {}", path.display())))?;
+        }
+        let mut provider =
+            TokenProvider::builder(self.environment, credentials, transport.build()?)
+                .scopes(self.scopes)
+                .client_authentication(self.authentication);
+        if let Some(cache) = self.cache {
+            provider = provider.cache(cache);
+        }
+        let provider = provider.build()?;
+        Ok(BloomAuth { provider })
+    }
+}
+
+impl fmt::Debug for BloomAuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BloomAuthBuilder")
+            .field("environment", &self.environment)
+            .field("scopes", &self.scopes)
+            .field("insecure_loopback", &self.insecure_loopback)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! The settings from the environment: which variables, which values, and what
+//! is wrong with a wrong one.
+
+use std::sync::Arc;
+
+use bloom_auth_core::{
+    AuthVersion, ClientAuthentication, ClientId, ConfigurationError, Environment,
+    EnvironmentCredentials, EnvironmentLookup, FileCredentials, Scopes,
+};
+
+use crate::auth::{BloomAuth, BloomAuthBuilder};
+
+const CLIENT_ID: &str = EnvironmentCredentials::CLIENT_ID;
+const CLIENT_SECRET: &str = EnvironmentCredentials::CLIENT_SECRET;
+const CLIENT_SECRET_FILE: &str = "BLOOM_CLIENT_SECRET_FILE";
+const ENVIRONMENT: &str = "BLOOM_ENVIRONMENT";
+const AUTH_VERSION: &str = "BLOOM_AUTH_VERSION";
+const SCOPE: &str = "BLOOM_SCOPE";
+const AUDIENCE: &str = "BLOOM_AUDIENCE";
+const TOKEN_URL: &str = "BLOOM_TOKEN_URL";
+const API_URL: &str = "BLOOM_API_URL";
+const CLIENT_AUTH: &str = "BLOOM_CLIENT_AUTH";
+const CA_FILE: &str = "BLOOM_CA_FILE";
+const ALLOW_INSECURE_LOOPBACK: &str = "BLOOM_ALLOW_INSECURE_LOOPBACK";
+
+/// Reads all settings into a builder.
+pub(crate) fn read(
+    lookup: &Arc<EnvironmentLookup>,
+) -> Result<BloomAuthBuilder, ConfigurationError> {
+    let variables = Variables(&**lookup);
+    let version = variables.choice(
+        AUTH_VERSION,
+        &[("v1", AuthVersion::V1), ("v2", AuthVersion::V2)],
+    )?;
+    let is_production =
+        variables.choice(ENVIRONMENT, &[("sandbox", false), ("production", true)])?;
+    let environment = if is_production {
+        Environment::production(version)
+    } else {
+        Environment::sandbox(version)
+    };
+    let authentication = variables.choice(
+        CLIENT_AUTH,
+        &[
+            ("post", ClientAuthentication::Post),
+            ("basic", ClientAuthentication::Basic),
+        ],
+    )?;
+    let insecure_loopback = variables.choice(
+        ALLOW_INSECURE_LOOPBACK,
+        &[("false", false), ("true", true), ("0", false), ("1", true)],
+    )?;
+
+    let mut environment = environment.to_builder();
+    if insecure_loopback {
+        environment = environment.allow_insecure_loopback();
+    }
+    if let Some(url) = variables.text(TOKEN_URL)? {
+        environment = environment.token_url(url);
+    }
+    if let Some(url) = variables.text(API_URL)? {
+        environment = environment.api_url(url);
+    }
+    if let Some(audience) = variables.text(AUDIENCE)? {
+        environment = environment.audience(audience);
+    }
+    let environment = environment.build().map_err(under_its_variable)?;
+
+    let mut builder = BloomAuth::builder()
+        .environment(environment)
+        .client_authentication(authentication);
+    if insecure_loopback {
+        builder = builder.allow_insecure_loopback();
+    }
+    if let Some(scope) = variables.text(SCOPE)? {
+        let scopes: Scopes = scope.parse().map_err(under_its_variable)?;
+        builder = builder.scopes(scopes);
+    }
+    if let Some(path) = variables.text(CA_FILE)? {
+        builder = builder.ca_file(path);
+    }
+    credentials(&variables, lookup, builder)
+}
+
+/// The credentials, looked at once so that a fault is found now, and read
+/// again at every fetch.
+fn credentials(
+    variables: &Variables<'_>,
+    lookup: &Arc<EnvironmentLookup>,
+    builder: BloomAuthBuilder,
+) -> Result<BloomAuthBuilder, ConfigurationError> {
+    let id = variables.text(CLIENT_ID)?;
+    let is_given = |name| (variables.0)(name).is_some();
+    match (is_given(CLIENT_SECRET), is_given(CLIENT_SECRET_FILE)) {
+        (true, true) => Err(ConfigurationError::new(
+            CLIENT_SECRET,
+            format!("and {CLIENT_SECRET_FILE} are both set"),
+            "keep the one that is meant",
+        )),
+        (false, true) => {
+            let id = id.ok_or_else(|| missing(CLIENT_ID))?;
+            let id = ClientId::new(id).map_err(|error| error.for_setting(CLIENT_ID))?;
+            let path = variables.text(CLIENT_SECRET_FILE)?.unwrap_or_default();
+            let source = FileCredentials::new(id, path);
+            source.read().map_err(|error| {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+                ConfigurationError::new(
+                    CLIENT_SECRET_FILE,
+                    format!("is of no use: {error}{cause}"),
+                    "name a file that holds the client secret alone",
+                )
+            })?;
+            Ok(builder.credentials(source))
+        }
+        (true, false) => {
+            let lookup = Arc::clone(lookup);
+            let source = EnvironmentCredentials::with_lookup(move |name| lookup(name));
+            source.read()?;
+            Ok(builder.credentials(source))
+        }
+        (false, false) if id.is_some() => Err(missing(CLIENT_SECRET)),
+        (false, false) => Err(missing(CLIENT_ID)),
+    }
+}
+
+fn missing(variable: &'static str) -> ConfigurationError {
+    ConfigurationError::new(
+        variable,
+        "is not set",
+        "set BLOOM_CLIENT_ID, and BLOOM_CLIENT_SECRET or BLOOM_CLIENT_SECRET_FILE, to the \
+         credentials that Bloom gave",
+    )
+}
+
+/// Names the variable by which the user set what is wrong.
+pub(crate) fn under_its_variable(error: ConfigurationError) -> ConfigurationError {
+    let variable = match error.setting() {
+        "token URL" => TOKEN_URL,
+        "API URL" => API_URL,
+        "audience" => AUDIENCE,
+        "scope" => SCOPE,
+        setting if setting.starts_with("CA file") => {
+            let setting = setting.replacen("CA file", CA_FILE, 1);
+            return error.for_setting(setting);
+        }
+        _ => return error,
+    };
+    error.for_setting(variable)
+}
+
+struct Variables<'a>(&'a EnvironmentLookup);
+
+impl Variables<'_> {
+    /// The variable's value; an empty one is a mistake, not an absence.
+    fn text(&self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
+        let Some(value) = (self.0)(name) else {
+            return Ok(None);
+        };
+        let Ok(value) = value.into_string() else {
+            let fix = "set it to plain text";
+            return Err(ConfigurationError::new(name, "is not UTF-8", fix));
+        };
+        if value.is_empty() {
+            let fix = "unset it, or give it a value";
+            return Err(ConfigurationError::new(name, "is set, but empty", fix));
+        }
+        Ok(Some(value))
+    }
+
+    /// One of the known values; the first is the default.
+    fn choice<T: Copy>(
+        &self,
+        name: &'static str,
+        known: &[(&str, T)],
+    ) -> Result<T, ConfigurationError> {
+        let value = self.text(name)?;
+        let found = match &value {
+            Some(value) => known.iter().find(|(name, _)| name == value),
+            None => known.first(),
+        };
+        if let Some((_, found)) = found {
+            return Ok(*found);
+        }
+        let names: Vec<_> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let value: String = value.unwrap_or_default().chars().take(40).collect();
+        Err(ConfigurationError::new(
+            name,
+            format!("has the unknown value {value:?}"),
+            format!("use {}", names.join(" or ")),
+        ))
+    }
+}
