@@ -44,7 +44,9 @@ pub trait TokenCache: fmt::Debug + Send + Sync {
     async fn load(&self, access: &CacheAccess) -> Result<Option<CacheRecord>, CacheError>;
 
     /// Keeps a record, unless the one that is there was
-    /// [sent](CacheRecord::sent_at) later.
+    /// [sent](CacheRecord::sent_at) later. One that was sent more than five
+    /// minutes in the future, by a clock that was wrong, does not count: it
+    /// would stay for ever, and never be of use.
     ///
     /// # Errors
     ///
@@ -238,7 +240,8 @@ impl CacheRecord {
 pub enum Lease {
     /// This cache does not coordinate fetches: go ahead.
     NotNeeded,
-    /// The right is yours until the guard is dropped.
+    /// The right is yours until the guard is dropped, or the cache lets it
+    /// lapse because that takes too long.
     Granted(LeaseGuard),
     /// Somebody else has it; ask again later.
     Held,

@@ -25,7 +25,9 @@ pub enum ClientAuthentication {
     #[default]
     Post,
     /// `client_secret_basic`: id and secret in an `Authorization: Basic`
-    /// header.
+    /// header. HTTP clients copy headers into buffers of their own, which
+    /// nobody zeroizes; prefer [`Post`](Self::Post) where the server takes
+    /// both.
     Basic,
 }
 
@@ -53,7 +55,7 @@ pub enum ClientAuthentication {
 /// assert_eq!(moved.api_url(), "https://sandbox.bloom.dev/");
 /// # Ok::<(), bloom_auth_core::ConfigurationError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Environment {
     auth_version: AuthVersion,
     token_url: Uri,
@@ -140,6 +142,37 @@ impl Environment {
     #[must_use]
     pub fn api_url(&self) -> &Uri {
         &self.api_url
+    }
+
+    /// The URL of a path of the API, whether or not the path starts with a
+    /// slash.
+    ///
+    /// ```
+    /// use bloom_auth_core::{AuthVersion, Environment};
+    ///
+    /// let sandbox = Environment::sandbox(AuthVersion::V1);
+    /// let url = sandbox.url_of("/v2/core/organization");
+    /// assert_eq!(url, "https://sandbox.bloom.dev/v2/core/organization");
+    /// ```
+    #[must_use]
+    pub fn url_of(&self, path: &str) -> String {
+        let api_url = self.api_url.to_string();
+        let (api_url, path) = (api_url.trim_end_matches('/'), path.trim_start_matches('/'));
+        format!("{api_url}/{path}")
+    }
+}
+
+impl fmt::Debug for Environment {
+    // Without the token URL's query, in which some gateways want a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.token_url.authority().map(ToString::to_string);
+        f.debug_struct("Environment")
+            .field("auth_version", &self.auth_version)
+            .field("token_host", &host.unwrap_or_default())
+            .field("token_path", &self.token_url.path())
+            .field("audience", &self.audience)
+            .field("api_url", &self.api_url)
+            .finish()
     }
 }
 
@@ -273,6 +306,31 @@ mod tests {
     }
 
     #[test]
+    fn a_path_cannot_change_the_host() {
+        for (api_url, path, url) in [
+            ("https://b.test", "v2/x", "https://b.test/v2/x"),
+            ("https://b.test/", "/v2/x", "https://b.test/v2/x"),
+            ("https://b.test/api", "/v2/x", "https://b.test/api/v2/x"),
+            (
+                "https://b.test/api/",
+                "v2/x?y=z",
+                "https://b.test/api/v2/x?y=z",
+            ),
+            (
+                "https://b.test",
+                "//evil.test/x",
+                "https://b.test/evil.test/x",
+            ),
+            ("https://b.test", "@evil.test", "https://b.test/@evil.test"),
+            ("https://b.test/api", "../x", "https://b.test/api/../x"),
+            ("https://b.test", "", "https://b.test/"),
+        ] {
+            let environment = Environment::custom("https://a.test/token", api_url);
+            assert_eq!(environment.build().unwrap().url_of(path), url);
+        }
+    }
+
+    #[test]
     fn an_impossible_audience_is_refused() {
         let custom = Environment::custom("https://a.test/token", "https://b.test");
         assert!(custom.clone().build().is_ok());
@@ -281,8 +339,15 @@ mod tests {
     }
 
     #[test]
-    fn debug_of_an_unchecked_url_shows_no_userinfo() {
+    fn debug_shows_no_userinfo_and_no_query() {
         let builder = Environment::custom("https://user:hunter2@a.test/", "https://b.test");
         assert!(!format!("{builder:?} {builder:#?}").contains("hunter2"));
+        let builder = Environment::custom("https://a.test/token?code=hunter2", "https://b.test");
+        let environment = builder.build().unwrap();
+        let text = format!("{environment:?} {environment:#?}");
+        assert!(
+            text.contains("a.test") && !text.contains("hunter2"),
+            "{text}"
+        );
     }
 }

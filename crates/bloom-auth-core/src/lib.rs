@@ -1,4 +1,82 @@
-//! Skeleton.
+//! Token model, OAuth 2.0 client credentials protocol and token engine for
+//! Bloom Credit's API, for any HTTP client.
+//!
+//! Most programs want the facade, `bloom-auth`, which brings an HTTP client.
+//! This crate is for those who have one of their own: implement
+//! [`Transport`], which has one method, and the whole engine is yours.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use async_trait::async_trait;
+//! use bloom_auth_core::{
+//!     AuthVersion, ClientCredentials, ClientId, ClientSecret, Environment, RequestBody,
+//!     ResponseBody, TokenProvider, Transport, TransportError,
+//! };
+//! use http::{Request, Response};
+//!
+//! /// Stands for an HTTP client; `examples/custom_transport.rs` has a real one.
+//! #[derive(Debug)]
+//! struct MyTransport;
+//!
+//! #[async_trait]
+//! impl Transport for MyTransport {
+//!     async fn send(
+//!         &self,
+//!         request: Request<RequestBody>,
+//!     ) -> Result<Response<ResponseBody>, TransportError> {
+//!         assert_eq!(request.uri(), "https://auth.bloom.dev/oauth/token");
+//!         let mut body = ResponseBody::new();
+//!         body.push(br#"{"access_token":"abc","token_type":"Bearer","expires_in":86400}"#)?;
+//!         Ok(Response::new(body))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let credentials = ClientCredentials::new(
+//!     ClientId::new("my-backend")?,
+//!     ClientSecret::new("from a vault".to_owned())?,
+//! );
+//! let environment = Environment::sandbox(AuthVersion::V1);
+//! let provider = TokenProvider::builder(environment, credentials, MyTransport).build()?;
+//!
+//! assert_eq!(provider.authorization().await?, "Bearer abc");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is where
+//!
+//! - [`TokenProvider`]: the engine. It decides when to fetch, shares each fetch
+//!   among all callers, and says of itself what it does ([`Status`]).
+//! - [`Environment`], [`Scopes`], [`ClientAuthentication`]: what to ask for.
+//! - [`CredentialsSource`]: who asks; [`EnvironmentCredentials`],
+//!   [`FileCredentials`], or [`ClientCredentials`] that never change.
+//! - [`Transport`], [`TokenCache`], [`Clock`], [`Entropy`]: what to plug in.
+//! - [`Error`], with [`Error::kind`] and [`Error::recovery`]: why there is no
+//!   token, and what makes it work again.
+//! - [`protocol`]: the wire, without I/O.
+//!
+//! # Events
+//!
+//! The engine emits [`tracing`] events with stable targets and fields; none
+//! holds a secret or a token.
+//!
+//! | target | level | fields |
+//! |---|---|---|
+//! | `bloom_auth.fetch` | info | `reason`, `attempt`, `outcome` = `token`, `from` = `server`, `lifetime` (s), `fingerprint` |
+//! | `bloom_auth.fetch` | debug | `outcome` = `token`, `from` = `cache`, `fingerprint` |
+//! | `bloom_auth.fetch` | warn | `reason`, `attempt`, `outcome` = the error's kind, `error`, `cause` |
+//! | `bloom_auth.cache` | warn | `operation`, `error` |
+//! | `bloom_auth.reject` | warn | `outcome`, `fingerprint` |
+//!
+//! # Crate features
+//!
+//! - `test-util`: clocks, a scripted transport and server, conformance suites
+//!   for [`Transport`] and [`TokenCache`], mocks of the traits. For tests alone,
+//!   and not covered by the promises of semantic versioning.
+
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -29,5 +107,7 @@ pub use error::{ConfigurationError, Error, ErrorKind, Recovery};
 pub use provider::{Counts, Rejection, Status, TokenProvider, TokenProviderBuilder, TokenState};
 pub use scope::Scopes;
 pub use token::{AccessToken, Fingerprint, TokenHash};
-pub use transport::{MAX_BODY_BYTES, ResponseBody, Transport, TransportError, TransportErrorKind};
+pub use transport::{
+    MAX_BODY_BYTES, RequestBody, ResponseBody, Transport, TransportError, TransportErrorKind,
+};
 pub use url::is_loopback;

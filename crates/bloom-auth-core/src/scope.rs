@@ -4,6 +4,10 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use crate::error::ConfigurationError;
 
+/// An answer's scopes are kept up to this number and this size.
+const MAX_SCOPES: usize = 256;
+const MAX_SCOPE_BYTES: usize = 256;
+
 /// A set of scopes: equality and cache keys do not depend on order or
 /// repetition.
 ///
@@ -50,11 +54,19 @@ impl Scopes {
         self.0.is_subset(&other.0)
     }
 
-    /// The set of scopes that a server named; what is not a scope token is
-    /// left out, since an answer is not ours to correct.
-    pub(crate) fn from_answer(text: &str) -> Self {
-        let tokens = text.split(' ').filter(|token| is_scope_token(token));
-        Self(tokens.map(Box::from).collect())
+    /// The set of scopes that a server named, within bounds; what is not a
+    /// scope token, and what must not be kept, is left out, since an answer is
+    /// not ours to correct.
+    pub(crate) fn from_answer(text: &str, may_keep: impl Fn(&str) -> bool) -> Self {
+        let tokens = text.split(' ').take(MAX_SCOPES);
+        let is_scope = |token: &&str| token.len() <= MAX_SCOPE_BYTES && is_scope_token(token);
+        let scopes = tokens.filter(is_scope).filter(|token| may_keep(token));
+        Self(scopes.map(Box::from).collect())
+    }
+
+    /// The scopes of this set that the other has not.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0).cloned().collect())
     }
 }
 
@@ -66,13 +78,15 @@ impl FromStr for Scopes {
     fn from_str(text: &str) -> Result<Self, ConfigurationError> {
         let tokens = text.split(' ').filter(|token| !token.is_empty());
         tokens
-            .map(|token| {
+            .enumerate()
+            .map(|(index, token)| {
                 if is_scope_token(token) {
                     return Ok(Box::from(token));
                 }
+                let number = index + 1;
                 Err(ConfigurationError::new(
                     "scope",
-                    format!("{token:?} is not a scope (RFC 6749, section 3.3)"),
+                    format!("has no scope as its word number {number} (RFC 6749, section 3.3)"),
                     "separate scopes by single spaces, for example \
                      `data-access:all furnishment:all`",
                 ))
@@ -127,8 +141,13 @@ mod tests {
 
     #[test]
     fn an_answer_keeps_what_can_be_kept() {
-        let scopes = Scopes::from_answer("read:a wri\"te b\u{1b} c");
+        let scopes = Scopes::from_answer("read:a wri\"te b\u{1b} c secret", |it| it != "secret");
         assert_eq!(scopes.to_string(), "c read:a");
+        let many: Vec<_> = (0..100_000).map(|n| n.to_string()).collect();
+        let scopes = Scopes::from_answer(&many.join(" "), |_| true);
+        assert_eq!(scopes.len(), MAX_SCOPES);
+        let long = "x".repeat(MAX_SCOPE_BYTES + 1);
+        assert!(Scopes::from_answer(&long, |_| true).is_empty());
     }
 
     proptest! {

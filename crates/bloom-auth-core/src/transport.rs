@@ -1,11 +1,12 @@
 //! How bytes reach the token endpoint: the one trait that an HTTP client has
 //! to implement.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
+use zeroize::Zeroizing;
 
 use crate::protocol::ResponseError;
 
@@ -27,8 +28,11 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 ///   [`Interrupted`](TransportErrorKind::Interrupted).
 /// - The body is read through [`ResponseBody::push`], which ends it at
 ///   [`MAX_BODY_BYTES`].
+/// - `localhost` means this machine: it is not looked up.
 /// - Nothing is retried, and no credentials are added from the environment.
 /// - Errors hold no URL and no body.
+///
+/// `test_util::transport_suite` (feature `test-util`) checks all of it.
 ///
 /// # Cancellation
 ///
@@ -42,8 +46,56 @@ pub trait Transport: fmt::Debug + Send + Sync {
     ///
     /// [`TransportError`] if there is no whole answer; its kind decides
     /// whether the engine tries again.
-    async fn send(&self, request: Request<Bytes>)
-    -> Result<Response<ResponseBody>, TransportError>;
+    async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, TransportError>;
+}
+
+#[async_trait]
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, TransportError> {
+        (**self).send(request).await
+    }
+}
+
+/// The body of a token request, which holds the client secret: never printed,
+/// zeroized when the last clone is dropped.
+#[derive(Clone, Default)]
+pub struct RequestBody(Bytes);
+
+impl RequestBody {
+    /// The bytes, for the HTTP client that sends them.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// The bytes, to look at.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A body that is zeroized with its last clone.
+    pub(crate) fn zeroizing(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(Bytes::from_owner(bytes))
+    }
+}
+
+impl From<Bytes> for RequestBody {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestBody({} bytes)", self.0.len())
+    }
 }
 
 /// The body of an answer, collected within [`MAX_BODY_BYTES`].

@@ -22,19 +22,20 @@ pub(crate) fn classify(error: reqwest::Error) -> TransportError {
 /// during the handshake is not meant: that may pass.
 #[cfg(feature = "rustls")]
 fn is_tls(error: &reqwest::Error) -> bool {
-    let is_rustls = |error: &(dyn std::error::Error + 'static)| {
-        // `io::Error` leaves itself out of the chain of sources.
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
-    };
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
-        if is_rustls(error) {
+        if error.is::<rustls::Error>() {
             return true;
         }
-        next = error.source();
+        // `io::Error` leaves what it wraps out of its sources, and hyper-rustls
+        // wraps one in another.
+        let wrapped = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     false
 }

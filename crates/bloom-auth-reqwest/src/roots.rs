@@ -45,6 +45,8 @@ mod imp {
         }
 
         pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+            // Whatever TLS library the rest of the program makes the default.
+            let builder = builder.tls_backend_rustls();
             if self.0.is_empty() {
                 return builder;
             }

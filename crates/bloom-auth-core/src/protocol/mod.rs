@@ -1,6 +1,7 @@
 //! The client credentials grant on the wire, without I/O: values in, values
 //! out, no clock and no runtime.
 
+mod echo;
 pub mod error_response;
 pub mod request;
 pub mod response;

@@ -13,6 +13,7 @@ use crate::{
     environment::{AuthVersion, ClientAuthentication, Environment},
     error::ConfigurationError,
     scope::Scopes,
+    transport::RequestBody,
 };
 
 /// What is asked of the token endpoint, apart from the credentials.
@@ -30,7 +31,7 @@ use crate::{
 /// let credentials =
 ///     ClientCredentials::new(ClientId::new("my id")?, ClientSecret::new("s&cret".to_owned())?);
 /// assert_eq!(
-///     request.encode(&credentials).into_body().as_ref(),
+///     request.encode(&credentials).body().as_bytes(),
 ///     b"grant_type=client_credentials&client_id=my%20id&client_secret=s%26cret&audience=dev-api",
 /// );
 /// # Ok::<(), bloom_auth_core::ConfigurationError>(())
@@ -158,7 +159,7 @@ impl TokenRequest {
     /// form that servers decode alike, whether they read it as a form or as a
     /// URL.
     #[must_use]
-    pub fn encode(&self, credentials: &ClientCredentials) -> Request<Bytes> {
+    pub fn encode(&self, credentials: &ClientCredentials) -> Request<RequestBody> {
         let (id, secret) = (credentials.id().as_str(), credentials.secret().expose());
         let mut fields = vec![("grant_type", "client_credentials")];
         let mut authorization = None;
@@ -180,7 +181,7 @@ impl TokenRequest {
             fields.push((name, value));
         }
 
-        let mut request = Request::new(Bytes::from_owner(form(&fields)));
+        let mut request = Request::new(RequestBody::zeroizing(form(&fields)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.environment.token_url().clone();
         let headers = request.headers_mut();
@@ -265,7 +266,7 @@ mod tests {
         for (name, value) in request.headers() {
             text += &format!("{name}: {}\n", value.to_str().unwrap());
         }
-        text + "\n" + std::str::from_utf8(request.body()).unwrap()
+        text + "\n" + std::str::from_utf8(request.body().as_bytes()).unwrap()
     }
 
     #[test]
@@ -339,7 +340,15 @@ mod tests {
             .with_authentication(ClientAuthentication::Basic)
             .encode(&credentials("id", "s3cret"));
         assert!(request.headers()[AUTHORIZATION].is_sensitive());
-        assert!(!format!("{:?}", request.headers()).contains("aWQ6"));
+        let text = format!("{request:?} {request:#?}");
+        assert!(!text.contains("aWQ6"), "{text}");
+        let post = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+        let request = post.encode(&credentials("id", "s3cret"));
+        let text = format!("{request:?} {request:#?}");
+        assert!(
+            text.contains("RequestBody(") && !text.contains("s3cret"),
+            "{text}"
+        );
     }
 
     #[test]

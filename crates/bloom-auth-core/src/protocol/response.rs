@@ -11,7 +11,7 @@ use http::{
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::error_response::OAuthError;
+use super::{echo::holds_secret, error_response::OAuthError};
 use crate::{client::ClientCredentials, scope::Scopes, transport::ResponseBody};
 
 /// An access token may be this long; headers much longer are refused by the
@@ -61,7 +61,7 @@ impl TokenResponse {
             return Err(ResponseError::Status { status });
         }
         match fields {
-            Ok(fields) => fields.token(),
+            Ok(fields) => fields.token(credentials),
             Err(Unreadable::Duplicate(field)) => Err(ResponseError::Duplicate { field }),
             Err(Unreadable::NotJson) if body.is_empty() => Err(ResponseError::Empty),
             Err(Unreadable::NotJson) => Err(ResponseError::NotJson {
@@ -249,7 +249,9 @@ impl Scalar {
 impl Fields {
     fn read(body: &[u8]) -> Result<Self, Unreadable> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let mut reader = serde_json::Deserializer::from_slice(body);
+        // As a whole: serde_json does not look into strings that it ignores.
+        let body = std::str::from_utf8(body).map_err(|_| Unreadable::NotJson)?;
+        let mut reader = serde_json::Deserializer::from_str(body);
         let fields = (&mut reader)
             .deserialize_map(FieldsVisitor)
             .map_err(|_| Unreadable::NotJson)?;
@@ -284,7 +286,7 @@ impl Fields {
         )))
     }
 
-    fn token(&self) -> Result<TokenResponse, ResponseError> {
+    fn token(&self, credentials: &ClientCredentials) -> Result<TokenResponse, ResponseError> {
         let text = |field: &'static str, value: &'_ Option<Scalar>| {
             let text = value.as_ref().and_then(Scalar::text).unwrap_or_default();
             if text.is_empty() {
@@ -296,13 +298,16 @@ impl Fields {
         if !token_type.eq_ignore_ascii_case("bearer") {
             return Err(ResponseError::TokenType);
         }
-        let bearer = bearer(&text("access_token", &self.access_token)?)?;
+        let token = text("access_token", &self.access_token)?;
+        let bearer = bearer(&token)?;
+        // A scope ends up in logs: nothing secret may pass for one.
+        let may_keep = |scope: &str| scope != token && !holds_secret(scope, credentials);
         let expires_in = self.expires_in.as_ref();
         let scope = self.scope.as_ref().and_then(Scalar::text);
         Ok(TokenResponse {
             bearer,
             expires_in: expires_in.map_or(ExpiresIn::Unknown, ExpiresIn::read),
-            scopes: scope.map(Scopes::from_answer),
+            scopes: scope.map(|scope| Scopes::from_answer(scope, may_keep)),
         })
     }
 }
@@ -393,3 +398,6 @@ fn content_type(headers: &HeaderMap) -> String {
     }
     media_type.to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{
-    Engine, Owner, Shared, TokenProvider, published::Published, settings::Settings,
+    Owner, TokenProvider,
+    published::Published,
+    settings::Settings,
+    shared::{Engine, Shared},
     status::Counters,
 };
 use crate::{

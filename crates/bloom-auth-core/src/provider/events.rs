@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{failure::Failure, state::Reason};
-use crate::{cache::CacheError, scope::Scopes, token::AccessToken};
+use crate::{scope::Scopes, token::AccessToken};
 
 pub(super) fn token_received(reason: Reason, attempt: u32, token: &AccessToken, lifetime: u64) {
     tracing::info!(
@@ -50,11 +50,10 @@ pub(super) fn lifetime_unknown(assumed: Duration) {
     );
 }
 
-pub(super) fn scopes_missing(requested: &Scopes, granted: &Scopes) {
+pub(super) fn scopes_missing(missing: &Scopes) {
     tracing::warn!(
         target: "bloom_auth.fetch",
-        %requested,
-        %granted,
+        %missing,
         "the authorization server granted less than was asked for",
     );
 }
@@ -67,11 +66,11 @@ pub(super) fn record_over(token: &AccessToken) {
     );
 }
 
-pub(super) fn cache_failed(operation: &'static str, error: Option<&CacheError>) {
+pub(super) fn cache_failed(operation: &'static str, error: &str) {
     tracing::warn!(
         target: "bloom_auth.cache",
         operation,
-        error = %error.map_or_else(|| "no answer in time".to_owned(), ToString::to_string),
+        error,
         "the token cache failed: going on without it",
     );
 }

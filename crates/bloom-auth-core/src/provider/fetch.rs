@@ -1,15 +1,22 @@
 //! The steps of a fetch: credentials, cache, lease, token request, store.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
-    Shared,
     backoff::{MAX_WAIT_IN_FETCH, pause},
     events,
     failure::{Class, Failure},
     flight::Progress,
+    shared::Shared,
     state::{Held, Origin, Reason},
     timing::{Deadlines, Freshness, share},
 };
@@ -71,12 +78,19 @@ enum Search {
 
 impl Fetch {
     pub(crate) async fn run(&self) -> Result<Fetched, End> {
-        let credentials = self.credentials().await?;
-        if let Reason::Recheck(refused) = self.reason
-            && credentials.tag() == refused
-        {
-            return Err(End::Unchanged);
-        }
+        self.still_current()?;
+        let credentials = match (self.credentials().await, self.reason) {
+            (Ok(credentials), Reason::Recheck(refused)) if credentials.tag() == refused => {
+                return Err(End::Unchanged);
+            }
+            // A source that fails meanwhile does not lift the refusal.
+            (Err(_), Reason::Recheck(_)) => return Err(End::Unchanged),
+            (Ok(credentials), Reason::Recheck(_)) => {
+                self.shared.credentials_changed();
+                credentials
+            }
+            (credentials, _) => credentials?,
+        };
         let refused = match self.run_with(&credentials, self.attempts).await {
             Err(End::Failed(failure)) if matches!(failure.class, Class::Refused(_)) => failure,
             end => return end,
@@ -87,6 +101,15 @@ impl Fetch {
             Ok(now) if now.tag() != credentials.tag() => self.run_with(&now, 1).await,
             _ => Err(refused.into()),
         }
+    }
+
+    /// A flight that was superseded, because nobody drove it for long, takes no
+    /// further step when it wakes up: another one does.
+    fn still_current(&self) -> Result<(), End> {
+        if self.shared.is_current(self.generation) {
+            return Ok(());
+        }
+        Err(End::Elsewhere)
     }
 
     async fn credentials(&self) -> Result<ClientCredentials, Failure> {
@@ -121,7 +144,7 @@ impl Fetch {
         // the token; and before anyone who waits goes on, so that a process
         // which ends then has kept it.
         self.store(&access, &record).await;
-        drop(lease);
+        shielded(async { drop(lease) }).await;
         Ok(fetched)
     }
 
@@ -137,7 +160,7 @@ impl Fetch {
         // Waiting is over at a random moment, so that not all who wait for a
         // lease that is never freed fetch at once.
         let patience = 5 * SECOND + share(5 * SECOND, self.shared.entropy.draw());
-        let mut waited = 0;
+        let give_up_at = Instant::now() + Duration::from_nanos(patience);
         loop {
             let cache = self.shared.cache.as_ref();
             let asked = self.with_cache("lease", cache.map(|cache| cache.lease(access)));
@@ -153,14 +176,13 @@ impl Fetch {
                 } else {
                     10 * MILLISECOND + share(90 * MILLISECOND, self.shared.entropy.draw())
                 };
-                sleep(Duration::from_nanos(pause)).await;
-                waited += pause;
+                self.pause(pause).await;
             }
             // With the lease too: its last holder may just have stored.
             if let Some(fetched) = self.load(access).await {
                 return Search::Found(fetched);
             }
-            if lease.is_some() || waited > patience {
+            if lease.is_some() || Instant::now() > give_up_at {
                 return Search::Fetch(lease);
             }
             if is_ahead {
@@ -181,8 +203,10 @@ impl Fetch {
             events::record_over(record.token());
             return None;
         };
-        if self.reason == Reason::Due && deadlines.freshness(now) == Freshness::Due {
-            // What is held is no worse.
+        // What is held is no worse. The held token itself is not taken again
+        // for any reason: were the wall clock set back, it would live longer.
+        let is_due = self.reason == Reason::Due && deadlines.freshness(now) == Freshness::Due;
+        if is_due || self.shared.holds(record.token()) {
             return None;
         }
         let fetched = Fetched {
@@ -207,9 +231,13 @@ impl Fetch {
         let Some(cache) = &self.shared.cache else {
             return;
         };
-        for hash in self.shared.take_rejected() {
+        for hash in self.shared.untold_rejections() {
             let removed = self.with_cache("remove", Some(cache.remove(access, &hash)));
-            removed.await;
+            if removed.await.is_none() {
+                // It is left alone for a while now, and told later.
+                return;
+            }
+            self.shared.rejection_told(&hash);
         }
     }
 
@@ -224,22 +252,23 @@ impl Fetch {
         if !self.shared.cache_is_open() {
             return None;
         }
-        self.mark();
         let budget = if self.shared.has_usable_token() {
             CACHE_BUDGET_WARM
         } else {
             CACHE_BUDGET_COLD
         };
-        let result = timeout(budget, call).await;
+        self.mark_for(nanos(budget));
+        let result = timeout(budget, shielded(call)).await;
         self.mark();
         let (value, error) = match result {
-            Ok(Ok(value)) => (Some(value), None),
-            Ok(Err(error)) => (None, Some(error)),
-            Err(_) => (None, None),
+            Ok(Some(Ok(value))) => (Some(value), None),
+            Ok(Some(Err(error))) => (None, Some(error.to_string())),
+            Ok(None) => (None, Some("it panicked".to_owned())),
+            Err(_) => (None, Some("no answer in time".to_owned())),
         };
-        if value.is_none() {
+        if let Some(error) = error {
             self.shared.counters.cache_errors.add();
-            events::cache_failed(operation, error.as_ref());
+            events::cache_failed(operation, &error);
         }
         self.shared.cache_answered(value.is_some());
         value
@@ -251,10 +280,11 @@ impl Fetch {
         &self,
         credentials: &ClientCredentials,
         attempts: u32,
-    ) -> Result<(Fetched, CacheRecord), Failure> {
+    ) -> Result<(Fetched, CacheRecord), End> {
         let deadline = Instant::now() + self.shared.settings.fetch_timeout;
         let mut attempt = 1;
         loop {
+            self.still_current()?;
             let failure = match self.attempt(credentials, attempt, deadline).await {
                 Ok(token) => return Ok(token),
                 Err(failure) => failure,
@@ -268,9 +298,9 @@ impl Fetch {
                 || asked > MAX_WAIT_IN_FETCH
                 || again_at >= deadline
             {
-                return Err(failure);
+                return Err(failure.into());
             }
-            sleep(Duration::from_nanos(pause)).await;
+            self.pause(pause).await;
             attempt += 1;
             self.shared.counters.retries.add();
         }
@@ -326,10 +356,11 @@ impl Fetch {
             return Err(Failure::later(Error::new(ErrorKind::ExpiredOnArrival)));
         };
         let scopes = response.scopes().cloned();
-        if let Some(granted) = &scopes
-            && !shared.request.scopes().is_subset(granted)
-        {
-            events::scopes_missing(shared.request.scopes(), granted);
+        if let Some(granted) = &scopes {
+            let missing = shared.request.scopes().without(granted);
+            if !missing.is_empty() {
+                events::scopes_missing(&missing);
+            }
         }
         let expires_at = deadlines.expires_at.wall;
         let token = AccessToken::new(response.bearer().clone(), expires_at, scopes);
@@ -354,8 +385,35 @@ impl Fetch {
         self.shared.publish(held, fetched.origin)
     }
 
+    /// Waits between two steps. Those who wait for the flight do not take it
+    /// for dead meanwhile, however short an attempt may be.
+    async fn pause(&self, nanos: u64) {
+        self.mark_for(nanos);
+        sleep(Duration::from_nanos(nanos)).await;
+    }
+
     /// Tells those who wait that this flight is alive.
     fn mark(&self) {
-        self.progress.mark(self.shared.now().monotonic);
+        self.mark_for(0);
     }
+
+    /// The same, and that its next sign may be this much later than usual.
+    fn mark_for(&self, nanos: u64) {
+        let now = self.shared.now().monotonic;
+        self.progress.mark(now.saturating_add(nanos));
+    }
+}
+
+/// Runs foreign code that nothing may depend on; `None` if it panics.
+async fn shielded<T>(call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    poll_fn(|context| {
+        // Whatever state the panic leaves behind is the foreign code's own.
+        let poll = AssertUnwindSafe(|| call.as_mut().poll(context));
+        match catch_unwind(poll) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
 }

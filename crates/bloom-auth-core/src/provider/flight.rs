@@ -1,9 +1,11 @@
 //! One fetch for everyone: the task that makes it, and those who wait for it.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -11,12 +13,12 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Shared,
     failure::Failure,
     fetch::{End, Fetch, Fetched},
+    shared::Shared,
 };
 use crate::{
-    clock::nanos,
+    clock::Timestamp,
     error::{Error, ErrorKind},
 };
 
@@ -41,19 +43,24 @@ pub(crate) enum Landing {
 }
 
 impl Flight {
+    /// How much longer it may be silent before it is taken for dead.
+    pub(crate) fn patience_left(&self, now: Timestamp, patience: Duration) -> Duration {
+        let silence = now.monotonic.saturating_sub(self.progress.last());
+        patience.saturating_sub(Duration::from_nanos(silence))
+    }
+
     /// Waits for the result, and keeps the time of the flight, since whoever
     /// should keep it may have stopped.
     ///
     /// Dropping this future changes nothing for the flight.
     pub(crate) async fn landing(mut self, shared: &Shared) -> Landing {
         loop {
-            let silence = shared.now().monotonic.saturating_sub(self.progress.last());
-            let patience = nanos(shared.patience()).saturating_sub(silence);
-            if patience == 0 {
+            let patience = self.patience_left(shared.now(), shared.patience());
+            if patience.is_zero() {
                 return Landing::Stalled;
             }
             let outcome = self.outcome.wait_for(Option::is_some);
-            match tokio::time::timeout(Duration::from_nanos(patience), outcome).await {
+            match tokio::time::timeout(patience, outcome).await {
                 Ok(Ok(outcome)) => match &*outcome {
                     Some(result) => return Landing::Outcome(result.clone()),
                     None => return Landing::Lost,
@@ -92,6 +99,7 @@ pub(crate) fn prepare(fetch: Fetch) -> (Task, Flight) {
         fetch,
         outcome: sender,
         landed: false,
+        is_polled: AtomicBool::new(false),
     };
     (task, flight)
 }
@@ -106,11 +114,24 @@ pub(crate) struct Task {
     fetch: Fetch,
     outcome: watch::Sender<Outcome>,
     landed: bool,
+    /// Whether the fetch is being polled: a task that is dropped meanwhile has
+    /// panicked. That its thread panics would prove nothing, for a runtime may
+    /// be dropped by a panic elsewhere.
+    is_polled: AtomicBool,
 }
 
 impl Task {
     pub(crate) async fn run(mut self) {
-        let end = self.fetch.run().await;
+        let end = {
+            let mut fetch = pin!(self.fetch.run());
+            poll_fn(|context| {
+                self.is_polled.store(true, Ordering::Relaxed);
+                let end = fetch.as_mut().poll(context);
+                self.is_polled.store(false, Ordering::Relaxed);
+                end
+            })
+            .await
+        };
         let Fetch {
             shared, generation, ..
         } = &self.fetch;
@@ -138,7 +159,7 @@ impl Drop for Task {
         if self.landed {
             return;
         }
-        if !std::thread::panicking() {
+        if !self.is_polled.load(Ordering::Relaxed) {
             // The runtime is shutting down, or the provider is gone.
             self.land(None);
             return;

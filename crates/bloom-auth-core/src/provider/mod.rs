@@ -5,8 +5,8 @@
 //!   it is pure.
 //! - [`fetch`] takes the steps of one fetch, [`flight`] shares its outcome
 //!   among those who wait.
-//! - This module is the shell: it reads the clock, holds the lock, and starts
-//!   fetches.
+//! - [`shared`] holds the lock. This module is the shell: it reads the clock,
+//!   and starts fetches.
 
 mod backoff;
 mod builder;
@@ -17,50 +17,44 @@ mod fetch;
 mod flight;
 mod published;
 mod settings;
+mod shared;
 mod state;
 mod status;
 mod timing;
 mod tombstones;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::runtime::Handle;
 
 pub use builder::TokenProviderBuilder;
 pub use state::Rejection;
 pub use status::{Counts, Status, TokenState};
 
 use self::{
-    cache_gate::CacheGate,
-    failure::{Class, Failure},
     fetch::Fetch,
     flight::{Flight, Landing},
-    published::Published,
-    settings::Settings,
-    state::{Ask, Decision, Held, Origin, State},
-    status::Counters,
+    shared::Shared,
+    state::{Ask, Decision, Origin},
     timing::Freshness,
 };
 use crate::{
-    cache::TokenCache,
-    clock::{Clock, Timestamp, system_time},
+    clock::system_time,
     credentials::CredentialsSource,
-    entropy::Entropy,
     environment::Environment,
     error::{Error, ErrorKind},
-    protocol::TokenRequest,
-    token::{AccessToken, TokenHash},
+    token::AccessToken,
     transport::Transport,
 };
 
 /// A caller goes round at most this often: each time, a fetch was lost with
 /// its runtime, or brought a token that was over or rejected meanwhile.
 const MAX_ROUNDS: usize = 8;
+
+/// How long a caller waits for a credentials source while the credentials that
+/// it last gave are refused.
+const RECHECK_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Always has a valid access token, at the cost of a memory read.
 ///
@@ -97,31 +91,6 @@ pub struct TokenProvider {
 /// dropped, so is every task.
 struct Owner {
     shared: Arc<Shared>,
-}
-
-/// Held by the provider and by its tasks.
-struct Shared {
-    request: TokenRequest,
-    settings: Settings,
-    credentials: Arc<dyn CredentialsSource>,
-    transport: Arc<dyn Transport>,
-    cache: Option<Arc<dyn TokenCache>>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    published: Published,
-    engine: Mutex<Engine>,
-    counters: Counters,
-}
-
-#[derive(Default)]
-struct Engine {
-    state: State,
-    /// The flight that `state` knows by its generation.
-    flight: Option<Flight>,
-    /// The newest flight's task, and that of the one it superseded, which may
-    /// still bring a token.
-    tasks: [Option<AbortHandle>; 2],
-    gate: CacheGate,
 }
 
 impl TokenProvider {
@@ -285,10 +254,30 @@ impl TokenProvider {
             let flight = match self.step(ask) {
                 Step::Token(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
+                // Waiting needs the timer of a runtime, also for a fetch that
+                // another one drives.
+                Step::Wait(_) if Handle::try_current().is_err() => {
+                    return Err(Error::new(ErrorKind::Runtime));
+                }
                 Step::Wait(flight) => flight,
             };
             let generation = flight.generation;
-            match flight.landing(shared).await {
+            let landing = if shared.refusal().is_none() {
+                flight.landing(shared).await
+            } else {
+                // The source is being asked whether the credentials have
+                // changed. That is worth a moment, and no more.
+                let landing = flight.landing(shared);
+                match tokio::time::timeout(RECHECK_PATIENCE, landing).await {
+                    Ok(landing) => landing,
+                    Err(_) => match shared.refusal() {
+                        Some(refusal) => return Err(refusal),
+                        // They have: now the server is being asked.
+                        None => continue,
+                    },
+                }
+            };
+            match landing {
                 Landing::Outcome(Err(error)) => return Err(error),
                 Landing::Outcome(Ok(fetched)) => {
                     let is_new = ask == Ask::Usable || fetched.origin == Origin::Server;
@@ -308,6 +297,14 @@ impl TokenProvider {
         let shared = &self.handle.shared;
         let now = shared.now();
         let mut engine = shared.engine();
+        // Not only those who wait find out that nobody drives a flight: while
+        // a token is due, nobody waits.
+        if let Some(flight) = &engine.flight
+            && flight.patience_left(now, shared.patience()).is_zero()
+        {
+            let generation = flight.generation;
+            engine.state.superseded(generation);
+        }
         let (token, reason) = match engine.state.decide(now, ask) {
             Decision::Serve(token) => {
                 shared.counters.served_due.add();
@@ -343,7 +340,7 @@ impl TokenProvider {
         // Without the lock: a runtime that is shutting down drops the task at
         // once, and the task then reports back.
         let task = runtime.spawn(task.run()).abort_handle();
-        shared.engine().own(task);
+        shared.own(generation, task);
         token.map_or(Step::Wait(flight), Step::Token)
     }
 }
@@ -355,114 +352,9 @@ enum Step {
     Fail(Error),
 }
 
-impl Shared {
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    fn engine(&self) -> MutexGuard<'_, Engine> {
-        // Nothing of ours panics under the lock, and the state is whole
-        // between any two statements.
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How long a flight may be silent before it is taken for dead: an attempt
-    /// timeout, and an eighth of it for the report.
-    fn patience(&self) -> Duration {
-        let attempt = self.settings.attempt_timeout;
-        attempt + attempt / 8
-    }
-
-    fn publish(&self, held: Held, origin: Origin) -> bool {
-        let mut engine = self.engine();
-        let is_current = engine.state.succeeded(held, origin);
-        if is_current {
-            self.published.set(engine.state.held());
-            if origin == Origin::Cache
-                && let Some(held) = engine.state.held()
-            {
-                events::token_loaded(&held.token);
-            }
-        }
-        is_current
-    }
-
-    fn failed(&self, generation: u64, failure: Failure) -> Error {
-        self.counters.failures.add();
-        if matches!(failure.class, Class::Refused(_)) {
-            self.counters.refusals.add();
-        }
-        let (now, draw) = (self.now(), self.entropy.draw());
-        self.engine().state.failed(generation, failure, now, draw)
-    }
-
-    fn unchanged(&self) -> Option<Error> {
-        let now = self.now();
-        self.engine().state.unchanged(now)
-    }
-
-    fn finished(&self, generation: u64) {
-        let mut engine = self.engine();
-        engine.state.finished(generation);
-        if engine
-            .flight
-            .as_ref()
-            .is_some_and(|flight| flight.generation == generation)
-        {
-            engine.flight = None;
-        }
-    }
-
-    fn take_rejected(&self) -> Vec<TokenHash> {
-        self.engine().state.take_rejected()
-    }
-
-    fn has_usable_token(&self) -> bool {
-        let now = self.now();
-        let engine = self.engine();
-        let held = engine.state.held();
-        held.is_some_and(|held| held.deadlines.freshness(now) != Freshness::Expired)
-    }
-
-    /// Whether a token that was waited for can still be served: whoever waited
-    /// may have been asleep for long.
-    fn still_good(&self, fetched: &fetch::Fetched) -> bool {
-        let now = self.now();
-        fetched.deadlines.freshness(now) != Freshness::Expired
-            && !self.engine().state.is_rejected(&fetched.token.hash())
-    }
-
-    fn cache_is_open(&self) -> bool {
-        let now = self.now();
-        self.engine().gate.is_open(now.monotonic)
-    }
-
-    fn cache_answered(&self, well: bool) {
-        let now = self.now();
-        let mut engine = self.engine();
-        if well {
-            engine.gate.succeeded();
-        } else {
-            engine.gate.failed(now.monotonic);
-        }
-    }
-}
-
-impl Engine {
-    /// Keeps the handle of a new task; what it pushes out has been silent for
-    /// two patiences and is given up.
-    fn own(&mut self, task: AbortHandle) {
-        self.tasks.swap(0, 1);
-        let [newest, _] = &mut self.tasks;
-        if let Some(given_up) = newest.replace(task) {
-            given_up.abort();
-        }
-    }
-}
-
 impl Drop for Owner {
     fn drop(&mut self) {
-        for task in self.shared.engine().tasks.iter().flatten() {
+        for task in self.shared.take_tasks() {
             task.abort();
         }
     }

@@ -154,6 +154,9 @@ pub(crate) struct State {
     forced_at: Option<u64>,
     last_try_taken: bool,
     last_error: Option<Error>,
+    /// Errors that are over. Their sources are foreign code, so they are
+    /// dropped by the shell, without the lock.
+    discarded: Vec<Error>,
 }
 
 impl State {
@@ -236,7 +239,7 @@ impl State {
     /// from a cache that was rejected. If the server itself gives a rejected
     /// token again, that token is all there is: it is taken, and the
     /// rejection forgotten.
-    pub(crate) fn succeeded(&mut self, held: Held, origin: Origin) -> bool {
+    pub(crate) fn succeeded(&mut self, held: Held, origin: Origin, now: Timestamp) -> bool {
         let hash = held.token.hash();
         match origin {
             Origin::Cache if self.tombstones.holds(&hash) => return false,
@@ -244,15 +247,24 @@ impl State {
             Origin::Server => self.tombstones.lift(&hash),
         }
         self.failures = 0;
-        self.backoff = None;
-        self.denial = None;
         self.last_try_taken = false;
-        let is_late = |current: &Held| current.generation > held.generation;
+        let backoff = self.backoff.take().map(|backoff| backoff.error);
+        let denial = self.denial.take().map(|denial| denial.hold.error);
+        let last_error = self.last_error.take();
+        self.discarded
+            .extend([backoff, denial, last_error].into_iter().flatten());
+        let is_late = |current: &Held| {
+            current.generation > held.generation
+                && current.deadlines.freshness(now) != Freshness::Expired
+        };
         if self.held.as_ref().is_some_and(is_late) {
             return false;
         }
         self.held = Some(held);
-        self.dropped = None;
+        if self.dropped.take() == Some(Reason::Rejected) && origin == Origin::Cache {
+            // The rejection has cost no fetch.
+            self.forced_at = None;
+        }
         true
     }
 
@@ -275,8 +287,9 @@ impl State {
                 let refusals = self.denial.as_ref().map_or(0, |denial| denial.refusals);
                 let refusals = refusals.saturating_add(1);
                 let wait = denial(refusals).max(asked);
-                self.backoff = None;
-                self.denial = Some(Denial {
+                self.discarded
+                    .extend(self.backoff.take().map(|backoff| backoff.error));
+                let denial = self.denial.replace(Denial {
                     hold: Hold {
                         until: now.monotonic.saturating_add(wait),
                         error: failure.error.clone(),
@@ -285,23 +298,40 @@ impl State {
                     refusals,
                     recheck_at: now.monotonic.saturating_add(RECHECK_INTERVAL),
                 });
+                self.discarded
+                    .extend(denial.map(|denial| denial.hold.error));
                 wait
             }
             Class::Passing | Class::Later => {
                 let wait = self.wait_after_trouble(asked, now, draw);
-                self.backoff = Some(Hold {
+                let backoff = self.backoff.replace(Hold {
                     until: now.monotonic.saturating_add(wait),
                     error: failure.error.clone(),
                 });
-                if let Some(denial) = &mut self.denial {
-                    // These are other credentials, or its time is over.
-                    denial.hold.until = 0;
-                }
+                self.discarded.extend(backoff.map(|backoff| backoff.error));
+                // These are other credentials, or its time is over.
+                self.credentials_changed();
                 wait
             }
         };
-        self.last_error = Some(failure.error.clone());
+        let last_error = self.last_error.replace(failure.error.clone());
+        self.discarded.extend(last_error);
         failure.error.after(Duration::from_nanos(wait))
+    }
+
+    /// The credentials are others than those that were refused: the refusal is
+    /// in force no more. Another one would be the next in a row.
+    pub(crate) fn credentials_changed(&mut self) {
+        if let Some(denial) = &mut self.denial {
+            denial.hold.until = 0;
+        }
+    }
+
+    /// The error of the refusal that is in force.
+    pub(crate) fn refusal(&self, now: Timestamp) -> Option<Error> {
+        let hold = &self.denial.as_ref()?.hold;
+        let left = hold.until.checked_sub(now.monotonic)?;
+        (left > 0).then(|| hold.error.after(Duration::from_nanos(left)))
     }
 
     /// The credentials that were refused are still the ones there are.
@@ -309,8 +339,7 @@ impl State {
     pub(crate) fn unchanged(&mut self, now: Timestamp) -> Option<Error> {
         let denial = self.denial.as_mut()?;
         denial.recheck_at = now.monotonic.saturating_add(RECHECK_INTERVAL);
-        let left = denial.hold.until.saturating_sub(now.monotonic);
-        Some(denial.hold.error.after(Duration::from_nanos(left)))
+        self.refusal(now)
     }
 
     /// The backoff; or, if the token at hand would be gone by then, one last
@@ -325,12 +354,12 @@ impl State {
         if left == 0 || wait < left || self.last_try_taken {
             return wait;
         }
-        let last_try = left / 2 + share(left / 2, draw);
-        if asked > last_try {
+        let earliest = asked.max(left / 2);
+        if earliest >= left {
             return wait;
         }
         self.last_try_taken = true;
-        last_try.min(left - 1)
+        earliest + share(left - 1 - earliest, draw)
     }
 
     /// The API refused this token.
@@ -365,9 +394,19 @@ impl State {
         self.tombstones.holds(hash)
     }
 
-    /// The tokens that caches have not been told of yet.
-    pub(crate) fn take_rejected(&mut self) -> Vec<TokenHash> {
-        self.tombstones.take_untold()
+    /// The rejected tokens that caches have not been told of yet.
+    pub(crate) fn untold_rejections(&self) -> Vec<TokenHash> {
+        self.tombstones.untold()
+    }
+
+    pub(crate) fn rejection_told(&mut self, hash: &TokenHash) {
+        self.tombstones.told(hash);
+    }
+
+    /// What the shell has to drop, without the lock.
+    #[must_use]
+    pub(crate) fn take_discarded(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.discarded)
     }
 
     pub(crate) fn held(&self) -> Option<&Held> {

@@ -42,15 +42,16 @@ impl Tombstones {
         self.0.retain(|tombstone| tombstone.hash != *hash);
     }
 
-    /// Those that caches have not been told of; each is returned once.
-    pub(crate) fn take_untold(&mut self) -> Vec<TokenHash> {
-        let untold = self.0.iter_mut().filter(|tombstone| !tombstone.told);
-        untold
-            .map(|tombstone| {
-                tombstone.told = true;
-                tombstone.hash
-            })
-            .collect()
+    /// Those that caches have not been told of.
+    pub(crate) fn untold(&self) -> Vec<TokenHash> {
+        let untold = self.0.iter().filter(|tombstone| !tombstone.told);
+        untold.map(|tombstone| tombstone.hash).collect()
+    }
+
+    pub(crate) fn told(&mut self, hash: &TokenHash) {
+        for tombstone in &mut self.0 {
+            tombstone.told |= tombstone.hash == *hash;
+        }
     }
 }
 
@@ -70,8 +71,9 @@ mod tests {
         let now = Timestamp::new(0, 100);
         tombstones.add(hash(0), system_time(200), now);
         assert!(tombstones.holds(&hash(0)));
-        assert_eq!(tombstones.take_untold(), [hash(0)]);
-        assert_eq!(tombstones.take_untold(), []);
+        assert_eq!(tombstones.untold(), [hash(0)]);
+        tombstones.told(&hash(0));
+        assert_eq!(tombstones.untold(), []);
         for n in 1..=1000 {
             tombstones.add(hash(n), system_time(1_000), now);
         }

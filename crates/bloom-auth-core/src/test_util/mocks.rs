@@ -5,7 +5,6 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{Request, Response};
 use mockall::mock;
 
@@ -14,7 +13,7 @@ use crate::{
     client::ClientCredentials,
     credentials::{CredentialsError, CredentialsSource},
     token::TokenHash,
-    transport::{ResponseBody, Transport, TransportError},
+    transport::{RequestBody, ResponseBody, Transport, TransportError},
 };
 
 mock! {
@@ -25,7 +24,7 @@ mock! {
     impl Transport for Transport {
         async fn send(
             &self,
-            request: Request<Bytes>,
+            request: Request<RequestBody>,
         ) -> Result<Response<ResponseBody>, TransportError>;
     }
 

@@ -1,17 +1,21 @@
 //! What tests of providers, transports and caches need: clocks that obey,
-//! a transport and credentials that follow a script, conformance suites, and
-//! mocks.
+//! a transport, a server and credentials that follow a script, conformance
+//! suites, and mocks.
 //!
 //! Feature `test-util`; not covered by the promises of semantic versioning.
 
+pub mod cache_suite;
 mod clock;
 mod credentials;
 mod entropy;
 mod mocks;
+mod scripted_server;
 mod transport;
+pub mod transport_suite;
 
 pub use clock::{ManualClock, TokioClock};
 pub use credentials::ScriptedCredentials;
 pub use entropy::FixedEntropy;
 pub use mocks::{MockCredentialsSource, MockTokenCache, MockTransport};
+pub use scripted_server::{ScriptedServer, Seen, Turn};
 pub use transport::{Reply, ScriptedTransport, SentRequest};

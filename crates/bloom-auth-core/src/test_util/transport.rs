@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use crate::transport::{ResponseBody, Transport, TransportError, TransportErrorKind};
+use crate::transport::{RequestBody, ResponseBody, Transport, TransportError, TransportErrorKind};
 
 /// Answers each request with the next reply of its script; the last one is
 /// repeated. Clones play the same script.
@@ -86,7 +86,7 @@ impl fmt::Debug for SentRequest {
 impl Transport for ScriptedTransport {
     async fn send(
         &self,
-        request: Request<Bytes>,
+        request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, TransportError> {
         let (parts, body) = request.into_parts();
         let reply = {
@@ -95,7 +95,7 @@ impl Transport for ScriptedTransport {
                 method: parts.method,
                 uri: parts.uri,
                 headers: parts.headers,
-                body,
+                body: body.into_bytes(),
             });
             match script.replies.len() {
                 0 | 1 => script.replies.front().cloned(),

@@ -1,1 +1,26 @@
-//! Integration tests.
+//! The reqwest transport against servers that behave, and that do not.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+#[cfg(feature = "rustls")]
+mod child;
+#[cfg(test)]
+#[cfg(feature = "rustls")]
+mod environment;
+#[cfg(test)]
+#[cfg(feature = "rustls")]
+mod tls;
+#[cfg(test)]
+#[cfg(feature = "rustls")]
+mod tls_server;
+#[cfg(test)]
+#[cfg(feature = "rustls")]
+mod tokens;

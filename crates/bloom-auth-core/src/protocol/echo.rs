@@ -1,0 +1,183 @@
+//! Whether a server's text repeats the client secret, in whatever form.
+
+use base64::{
+    Engine as _,
+    engine::{
+        GeneralPurpose,
+        general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+    },
+};
+use zeroize::Zeroizing;
+
+use super::request::percent_encode;
+use crate::client::ClientCredentials;
+
+/// So many bytes of a secret in a row are too many to print.
+const WINDOW: usize = 8;
+
+/// So long a word of a secret is too long to print.
+const WORD: usize = 6;
+
+/// Fewer letters and digits than these, spread over the words of a secret,
+/// are found in any text.
+const LETTERS: usize = 5;
+
+/// What an encoding puts in the place of one character: `%26`, `&amp;`,
+/// `\u00e9`, and two of them.
+const GAP: usize = 12;
+
+/// Whether the text holds the secret, or a part of it that is long enough to
+/// matter, in any encoding that leaves letters and digits alone (JSON, HTML,
+/// URLs, forms, quoted strings), or in base64 or hexadecimal.
+///
+/// It would rather find too much: the text is an explanation that somebody may
+/// do without. Working memory is zeroized.
+pub(crate) fn holds_secret(text: &str, credentials: &ClientCredentials) -> bool {
+    let secret = credentials.secret().expose().as_bytes();
+    let id = credentials.id().as_str().as_bytes();
+    let text = text.as_bytes();
+    holds_window(text, secret)
+        || holds_words(text, secret)
+        || [STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().any(|base64| {
+            contains(text, &encoded(base64, &[secret]))
+                || contains(text, &encoded(base64, &[id, b":", secret]))
+        })
+        || contains(text, &hexadecimal(secret))
+        || contains(text, &percent_encoded(credentials.secret().expose()))
+}
+
+/// The secret as it is, if it is short; else any window of it.
+fn holds_window(text: &[u8], secret: &[u8]) -> bool {
+    let mut windows = secret.windows(WINDOW.min(secret.len()));
+    windows.any(|window| contains(text, window))
+}
+
+/// A long word of the secret; or all of its words in order, with no more than
+/// an encoding of what is between them in between.
+fn holds_words(text: &[u8], secret: &[u8]) -> bool {
+    let words = || {
+        let words = secret.split(|byte| !byte.is_ascii_alphanumeric());
+        words.filter(|word| !word.is_empty())
+    };
+    if words().any(|word| word.len() >= WORD && contains(text, word)) {
+        return true;
+    }
+    if words().map(<[u8]>::len).sum::<usize>() < LETTERS {
+        return false;
+    }
+    (0..text.len()).any(|start| {
+        let mut rest = text.get(start..).unwrap_or_default();
+        words().enumerate().all(|(index, word)| {
+            let reach = if index == 0 {
+                word.len()
+            } else {
+                word.len() + GAP
+            };
+            let found = position(rest.get(..reach.min(rest.len())).unwrap_or_default(), word);
+            rest = found.map_or(&[], |at| rest.get(at + word.len()..).unwrap_or_default());
+            found.is_some()
+        })
+    })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    position(text, part).is_some()
+}
+
+/// Where the text has the part, in whatever case of letters.
+fn position(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len().max(1))
+        .position(|window| window.eq_ignore_ascii_case(part))
+}
+
+fn encoded(base64: &GeneralPurpose, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    let clear = Zeroizing::new(parts.concat());
+    let mut encoded = Zeroizing::new(vec![0; clear.len().div_ceil(3) * 4]);
+    let len = base64
+        .encode_slice(clear.as_slice(), &mut encoded)
+        .unwrap_or(0);
+    encoded.truncate(len);
+    encoded
+}
+
+fn hexadecimal(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut hexadecimal = Zeroizing::new(Vec::with_capacity(2 * bytes.len()));
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    hexadecimal.extend(nibbles.map(|nibble| match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' + nibble - 10,
+    }));
+    hexadecimal
+}
+
+fn percent_encoded(text: &str) -> Zeroizing<Vec<u8>> {
+    let mut encoded = Zeroizing::new(Vec::with_capacity(3 * text.len()));
+    percent_encode(text, &mut encoded);
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{ClientId, ClientSecret};
+
+    fn check(secret: &str, echo: &str, held: bool) {
+        let id = ClientId::new("my-id").unwrap();
+        let credentials = ClientCredentials::new(id, ClientSecret::new(secret).unwrap());
+        let text = format!("the secret ({echo}) is not good");
+        assert_eq!(
+            holds_secret(&text, &credentials),
+            held,
+            "{secret} in {text}"
+        );
+    }
+
+    #[test]
+    fn p42_an_echo_is_found_in_whatever_form() {
+        // Each form written out by hand.
+        for (secret, echo) in [
+            ("hunter two&%", "hunter two&%"),
+            ("hunter two&%", "HUNTER TWO"),
+            ("hunter two&%", "hunter%20two%26%25"),
+            ("hunter two&%", "hunter+two%26%25"),
+            ("hunter two&%", "68756e7465722074776f2625"),
+            ("hunter two&%", "68756E7465722074776F2625"),
+            ("hunter two&%", "aHVudGVyIHR3byYl"),
+            ("hunter two&%", "bXktaWQ6aHVudGVyIHR3byYl"),
+            ("p\"a\\ss-w0rd", "p\\\"a\\\\ss-w0rd"),
+            ("Tom&Jerry<3!", "Tom&amp;Jerry&lt;3!"),
+            ("p*ss!wd@", "p*ss!wd%40"),
+            ("p*ss wd~x(1)", "p*ss+wd%7Ex(1)"),
+            ("s\u{e9}cretpass", "s\\u00e9cretpass"),
+            ("a\u{e9}b", "a%C3%A9b"),
+            (
+                "correct horse battery staple",
+                "correct horse battery stapl...",
+            ),
+            (
+                "abcdefghijklmnopqrstuvwxyzabcdef",
+                "abcdefghijklmnopqrstuvwxyz",
+            ),
+            ("abc", "abc"),
+            ("!", "!"),
+        ] {
+            check(secret, echo, true);
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_not_taken_for_an_echo() {
+        for (secret, text) in [
+            (
+                "Xk29-7f3a9d5e1b-QQ",
+                "Client authentication failed, e.g. unknown client",
+            ),
+            ("a-b-c-d-e-f", "unsupported authentication method"),
+            ("hunter two&%", "hunting for two"),
+            ("a b", "a long way to b"),
+            ("9a8b7c6d5e4f", ""),
+        ] {
+            check(secret, text, false);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The engine as its users meet it: scenarios that are data, exact counts
+//! under concurrency, runtimes that die, caches and sources in trouble.
+
+#[cfg(test)]
+mod cache_trouble;
+#[cfg(test)]
+mod cache_use;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod runtimes;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod sources;
+#[cfg(test)]
+mod support;

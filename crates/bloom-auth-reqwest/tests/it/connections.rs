@@ -1,0 +1,99 @@
+//! Connections: how long they may take, and that none is kept.
+
+use std::time::Duration;
+
+use bloom_auth_core::{TransportErrorKind, test_util::Turn};
+use bloom_auth_reqwest::ReqwestTransport;
+
+use crate::support::{OK, failure_kind, ok, serve, status};
+
+const SHORT: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(600);
+
+fn transport(timeout: Duration) -> ReqwestTransport {
+    let builder = ReqwestTransport::builder().allow_insecure_loopback();
+    builder.timeout(timeout).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{";
+    for (case, turn) in [
+        ("no answer", Turn::new()),
+        ("half a head", Turn::new().send("HTTP/1.1 200 OK\r\n")),
+        ("half a body", Turn::new().send(half)),
+    ] {
+        let server = serve(turn.keep_open()).await;
+        let kind = failure_kind(&transport(SHORT), &server.origin()).await;
+        assert_eq!(kind, TransportErrorKind::Timeout, "{case}");
+        server.until(|seen| seen.hangups == 1).await;
+        assert_eq!(server.seen().requests.len(), 1, "{case}");
+    }
+}
+
+/// Each byte comes in time; all of them would take minutes.
+#[tokio::test]
+async fn n6_n7_a_slow_answer_is_ended_by_the_total_timeout() {
+    let slowly = |turn: Turn| turn.drip("a".repeat(100_000), Duration::from_millis(5));
+    let head = Turn::new().send("HTTP/1.1 200 OK\r\nx: ");
+    let body = Turn::new().send("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
+    for (case, turn) in [("head", head), ("body", body)] {
+        let server = serve(slowly(turn)).await;
+        let kind = failure_kind(&transport(2 * SHORT), &server.origin()).await;
+        assert_eq!(kind, TransportErrorKind::Timeout, "{case}");
+        server.until(|seen| seen.hangups == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn no_connection_is_kept() {
+    let server = serve(ok()).await;
+    let transport = transport(LONG);
+    for n in 1..=3 {
+        assert_eq!(status(&transport, &server.origin()).await, 200);
+        // While the transport lives, and though the server offers to go on.
+        server.until(|seen| seen.hangups == n).await;
+        assert_eq!(server.seen().connections, n);
+    }
+}
+
+#[test]
+fn a_runtime_that_has_gone_takes_nothing_with_it() {
+    let transport = transport(LONG);
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    for _ in 0..2 {
+        let answer = runtime().block_on(async {
+            let server = serve(Turn::new().send(OK)).await;
+            status(&transport, &server.origin()).await
+        });
+        assert_eq!(answer, 200);
+    }
+}
+
+#[test]
+fn timeouts_of_zero_are_refused() {
+    let zero = Duration::ZERO;
+    for builder in [
+        ReqwestTransport::builder().timeout(zero),
+        ReqwestTransport::builder().connect_timeout(zero),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert!(error.to_string().contains("is zero"), "{error}");
+    }
+}
+
+#[cfg(not(feature = "rustls"))]
+#[tokio::test]
+async fn without_tls_https_is_a_typed_error() {
+    let server = serve(ok()).await;
+    let url = server.origin().replace("http:", "https:");
+    let transport = ReqwestTransport::builder().build().unwrap();
+    let kind = failure_kind(&transport, &url).await;
+    assert_eq!(kind, TransportErrorKind::Configuration);
+    assert!(server.seen().requests.is_empty());
+    let builder = ReqwestTransport::builder().with_root_certificate("any");
+    assert!(builder.unwrap_err().to_string().contains("has no TLS"));
+}

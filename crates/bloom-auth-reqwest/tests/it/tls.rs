@@ -1,0 +1,146 @@
+//! TLS: what is trusted, what is not, and what only broke.
+
+use std::time::Duration;
+
+use bloom_auth_core::{
+    ClientCredentials, ClientId, ClientSecret, Environment, ErrorKind, TokenProvider,
+    TransportErrorKind,
+    test_util::{ScriptedServer, Turn},
+};
+use bloom_auth_emulator::Emulator;
+use bloom_auth_reqwest::ReqwestTransport;
+
+use crate::{
+    support::{failure_kind, ok, serve, status},
+    tls_server::{Authority, Identity, TlsServer},
+};
+
+fn trusting(pem: &str) -> ReqwestTransport {
+    let builder = ReqwestTransport::builder().with_root_certificate(pem);
+    builder.unwrap().build().unwrap()
+}
+
+#[tokio::test]
+async fn a_root_certificate_of_ones_own_is_trusted() {
+    let emulator = Emulator::start().await.unwrap();
+    let transport = trusting(emulator.ca_pem().unwrap());
+    assert_eq!(status(&transport, &emulator.v1_token_url()).await, 400);
+    assert_eq!(emulator.counts().token_requests, 1);
+}
+
+#[tokio::test]
+async fn own_roots_are_the_only_ones_and_may_be_many() {
+    let (one, other) = (Authority::new(), Authority::new());
+    let server = TlsServer::start(&one.issue("127.0.0.1", 4096), ok()).await;
+    let both = one.pem() + &other.pem();
+    assert_eq!(status(&trusting(&both), &server.url("/")).await, 200);
+    let kind = failure_kind(&trusting(&other.pem()), &server.url("/")).await;
+    assert_eq!(kind, TransportErrorKind::Tls);
+}
+
+#[tokio::test]
+async fn n21_a_server_that_cannot_be_trusted_gets_nothing() {
+    let (trusted, unknown) = (Authority::new(), Authority::new());
+    for (case, identity, is_good) in [
+        ("good", trusted.issue("127.0.0.1", 4096), true),
+        ("expired", trusted.issue("127.0.0.1", 2000), false),
+        (
+            "of another host",
+            trusted.issue("auth.bloom.test", 4096),
+            false,
+        ),
+        ("of an unknown CA", unknown.issue("127.0.0.1", 4096), false),
+        ("self-signed", Identity::self_signed("127.0.0.1"), false),
+    ] {
+        let server = TlsServer::start(&identity, ok()).await;
+        let transport = trusting(&trusted.pem());
+        let environment = Environment::custom(server.url("/oauth/token"), server.url("/"));
+        let credentials = ClientCredentials::new(
+            ClientId::new("id").unwrap(),
+            ClientSecret::new("canary").unwrap(),
+        );
+        let provider = TokenProvider::builder(environment.build().unwrap(), credentials, transport)
+            .build()
+            .unwrap();
+        let error = provider.token().await.unwrap_err();
+        let counts = provider.status().counts;
+        assert_eq!((counts.token_requests, counts.retries), (1, 0), "{case}");
+        // The good one answers `{}`, which is no token.
+        let (kind, received) = match is_good {
+            true => (ErrorKind::Response, 1),
+            false => (ErrorKind::Tls, 0),
+        };
+        assert_eq!(error.kind(), kind, "{case}: {error:?}");
+        let seen = server.behind.seen();
+        assert_eq!(seen.connections, received, "{case}: {seen:?}");
+        assert_eq!(seen.requests.len(), received, "{case}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_emulator_is_unknown_to_the_platform() {
+    let emulator = Emulator::start().await.unwrap();
+    let transport = ReqwestTransport::builder().build().unwrap();
+    let kind = failure_kind(&transport, &emulator.v1_token_url()).await;
+    assert_eq!(kind, TransportErrorKind::Tls);
+    let counts = emulator.counts();
+    assert_eq!((counts.connections, counts.token_requests), (1, 0));
+}
+
+/// The first bytes of a `ServerHello`, in a record that is longer.
+const HALF_A_HELLO: &[u8] = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03";
+const CLOSE_NOTIFY: &[u8] = b"\x15\x03\x03\x00\x02\x01\x00";
+
+/// For handshakes that nobody goes on with; far from the total timeout.
+const SHORT: Duration = Duration::from_millis(100);
+
+/// What becomes of a handshake with a server that plays this turn.
+async fn in_handshake(turn: Turn) -> (TransportErrorKind, ScriptedServer) {
+    let server = serve(turn.at_first_bytes()).await;
+    let url = server.origin().replace("http:", "https:");
+    let transport = ReqwestTransport::builder()
+        .with_root_certificate(Authority::new().pem())
+        .unwrap()
+        .connect_timeout(SHORT)
+        .timeout(Duration::from_secs(600))
+        .build()
+        .unwrap();
+    (failure_kind(&transport, &url).await, server)
+}
+
+/// It may pass, and so must not look like a server that cannot be trusted.
+#[tokio::test]
+async fn a_handshake_that_breaks_off_is_no_tls_fault() {
+    for (case, turn) in [
+        ("closed", Turn::new()),
+        ("reset", Turn::new().reset()),
+        ("closed in a record", Turn::new().send(HALF_A_HELLO)),
+        ("reset in a record", Turn::new().send(HALF_A_HELLO).reset()),
+    ] {
+        let (kind, server) = in_handshake(turn).await;
+        assert_eq!(kind, TransportErrorKind::Connect, "{case}");
+        assert_eq!(server.seen().connections, 1, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_tls_is_a_tls_fault() {
+    let (kind, _) = in_handshake(Turn::new().send("HTTP/1.1 400 Bad Request\r\n\r\n")).await;
+    assert_eq!(kind, TransportErrorKind::Tls);
+}
+
+/// Also one that is closed by TLS and not by TCP; whoever spun on it would
+/// never come to look at the clock.
+#[tokio::test]
+async fn n22_a_handshake_that_nobody_goes_on_with_ends_at_the_connect_timeout() {
+    for (case, turn) in [
+        ("silence", Turn::new()),
+        ("half a record", Turn::new().send(HALF_A_HELLO)),
+        ("close_notify", Turn::new().send(CLOSE_NOTIFY)),
+    ] {
+        let (kind, server) = in_handshake(turn.keep_open()).await;
+        assert_eq!(kind, TransportErrorKind::Connect, "{case}");
+        server.until(|seen| seen.hangups == 1).await;
+        assert_eq!(server.seen().connections, 1, "{case}");
+    }
+}

@@ -1,0 +1,110 @@
+//! A TLS server with any certificate.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use bloom_auth_core::test_util::{ScriptedServer, Turn};
+use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
+};
+
+use crate::support::serve;
+
+/// Signs the certificates of test servers.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A server certificate and its key.
+pub(crate) struct Identity(rcgen::Certificate, KeyPair);
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for this name, valid from 1975 until this year.
+    pub(crate) fn issue(&self, name: &str, last_year: i32) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params(name, last_year).signed_by(&key, &self.0).unwrap();
+        Identity(certificate, key)
+    }
+}
+
+impl Identity {
+    pub(crate) fn self_signed(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params(name, 4096).self_signed(&key).unwrap();
+        Self(certificate, key)
+    }
+}
+
+fn params(name: &str, last_year: i32) -> CertificateParams {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(last_year, 1, 1);
+    params
+}
+
+/// Ends TLS in front of a [`ScriptedServer`], which sees a connection only
+/// once a handshake has succeeded, and every byte that then came through.
+pub(crate) struct TlsServer {
+    address: SocketAddr,
+    pub(crate) behind: ScriptedServer,
+    _tasks: JoinSet<()>,
+}
+
+impl TlsServer {
+    pub(crate) async fn start(identity: &Identity, turn: Turn) -> Self {
+        let key = PrivateKeyDer::try_from(identity.1.serialize_der()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![identity.0.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let behind = serve(turn).await;
+        let mut tasks = JoinSet::new();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        tasks.spawn(accept(listener, acceptor, behind.address()));
+        Self {
+            address,
+            behind,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
+    }
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, behind: SocketAddr) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let acceptor = acceptor.clone();
+        connections.spawn(async move {
+            if let Ok(mut outside) = acceptor.accept(stream).await {
+                let mut inside = TcpStream::connect(behind).await.unwrap();
+                // How it ends is the client's business.
+                let _ = copy_bidirectional(&mut outside, &mut inside).await;
+            }
+        });
+    }
+}
