@@ -30,8 +30,10 @@ pub(crate) const CONSUMERS: &str = "/v2/core/consumers";
 const TO_READ: &[&str] = &["read:consumers", "data-access:all"];
 const TO_WRITE: &[&str] = &["write:consumers", "data-access:all"];
 
-/// How many consumers are kept; the oldest make room.
+/// How many consumers are kept, and how many bytes of JSON; the oldest make
+/// room.
 const KEPT: usize = 1000;
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -68,8 +70,9 @@ async fn consumers(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Res
     if let Err(denied) = authorize(&shared.tokens, &headers, TO_READ, clock::unix_millis()) {
         return deny(&shared, denied);
     }
-    let data = shared.consumers.list();
-    allow(&shared, StatusCode::OK, &json!({ "data": data }))
+    let body = shared.consumers.list();
+    shared.counters.record(|counts| counts.api_authorized += 1);
+    respond::json_text(StatusCode::OK, body)
 }
 
 async fn add_consumer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -100,26 +103,30 @@ async fn add_consumer(State(shared): State<Arc<Shared>>, request: Request) -> Re
         "type": "consumer",
         "attributes": attributes,
     });
-    shared.consumers.add(data.clone());
+    shared.consumers.add(data.to_string());
     allow(&shared, StatusCode::CREATED, &json!({ "data": data }))
 }
 
-/// The consumers that were posted, in memory alone.
+/// The consumers that were posted, in memory alone, as the JSON that they are
+/// listed as: read into values they would take many times as much.
 #[derive(Default)]
-pub(crate) struct Consumers(Mutex<VecDeque<Value>>);
+pub(crate) struct Consumers(Mutex<VecDeque<String>>);
 
 impl Consumers {
-    fn add(&self, consumer: Value) {
+    fn add(&self, consumer: String) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
-            kept.pop_front();
-        }
         kept.push_back(consumer);
+        let mut bytes: usize = kept.iter().map(String::len).sum();
+        while kept.len() > KEPT || bytes > KEPT_BYTES {
+            bytes -= kept.pop_front().map_or(0, |consumer| consumer.len());
+        }
     }
 
-    fn list(&self) -> Vec<Value> {
+    /// The body of the list.
+    fn list(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().cloned().collect()
+        let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+        format!(r#"{{"data":[{}]}}"#, kept.join(","))
     }
 }
 
@@ -167,14 +174,24 @@ mod tests {
 
     #[test]
     fn the_oldest_consumers_make_room() {
+        let listed = |consumers: &Consumers| -> Vec<Value> {
+            let list: Value = serde_json::from_str(&consumers.list()).unwrap();
+            list["data"].as_array().unwrap().clone()
+        };
         let consumers = Consumers::default();
+        assert!(listed(&consumers).is_empty());
         for number in 0..KEPT + 2 {
-            consumers.add(number.into());
+            consumers.add(number.to_string());
         }
-        let kept = consumers.list();
+        let kept = listed(&consumers);
         assert_eq!(kept.len(), KEPT);
         assert_eq!(kept.first(), Some(&Value::from(2)));
         assert_eq!(kept.last(), Some(&Value::from(KEPT + 1)));
+
+        for _ in 0..KEPT {
+            consumers.add(format!("\"{}\"", "x".repeat(64 * 1024)));
+        }
+        assert_eq!(listed(&consumers).len(), KEPT_BYTES / (64 * 1024 + 2));
     }
 
     #[test]

@@ -62,7 +62,8 @@
 //! A body may have 64 KiB (413 beyond). A client may take 10 seconds for its TLS
 //! handshake and for a body (408 beyond), and 30 seconds for the head of a
 //! request, which is also how long an idle connection is kept. Up to 1024
-//! connections are served at a time, and the last 1000 consumers are kept.
+//! connections are served at a time, and the last 1000 consumers are kept, up to
+//! 4 MiB of them.
 //!
 //! # What keeps it harmless
 //!
