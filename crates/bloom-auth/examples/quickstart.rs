@@ -4,7 +4,7 @@
 //! `cargo run --example quickstart`
 //!
 //! Without credentials in the environment it starts the emulator, with tokens
-//! that live for two seconds. With `BLOOM_CLIENT_ID` and `BLOOM_CLIENT_SECRET`
+//! that live for three seconds. With `BLOOM_CLIENT_ID` and `BLOOM_CLIENT_SECRET`
 //! it talks to the environment that they are for.
 
 #![expect(
@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 
 /// With the emulator: long enough for three tokens and more.
 const EMULATED: Plan = Plan {
-    calls: 40,
+    calls: 50,
     pause: Duration::from_millis(150),
     least_tokens: 3,
 };
@@ -53,14 +53,13 @@ async fn main() -> Result<()> {
         println!("Bloom at {}", auth.environment().api_url());
         let mut client = reqwest::Client::builder();
         if let Some(path) = std::env::var_os("BLOOM_CA_FILE") {
-            client = client.tls_certs_only(reqwest::Certificate::from_pem_bundle(&std::fs::read(
-                path,
-            )?)?);
+            let roots = reqwest::Certificate::from_pem_bundle(&std::fs::read(path)?)?;
+            client = client.tls_certs_only(roots);
         }
         return run(&auth, client, &REAL, None).await;
     }
 
-    let lifetime = Duration::from_secs(2);
+    let lifetime = Duration::from_secs(3);
     let emulator = Emulator::builder().token_lifetime(lifetime).start().await?;
     let ca = emulator.ca_pem().context("the emulator speaks TLS")?;
     println!(
@@ -94,8 +93,7 @@ async fn run(
     emulator: Option<&Emulator>,
 ) -> Result<()> {
     let client = client.timeout(Duration::from_secs(10)).build()?;
-    let api_url = auth.environment().api_url().to_string();
-    let url = format!("{}/v2/core/organization", api_url.trim_end_matches('/'));
+    let url = auth.environment().url_of("/v2/core/organization");
     let started = Instant::now();
     let mut tokens = BTreeSet::new();
     for call in 1..=plan.calls {

@@ -1,6 +1,10 @@
 //! [`BloomAuth`]: everything wired together.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bloom_auth_core::{
     AccessToken, AuthVersion, ClientAuthentication, ClientCredentials, ClientId, ClientSecret,
@@ -25,7 +29,7 @@ use crate::settings;
 /// let auth = BloomAuth::from_env()?;
 /// let response = reqwest::Client::builder()
 ///     .build()?
-///     .get("https://sandbox.bloom.dev/v2/core/organization")
+///     .get(auth.environment().url_of("/v2/core/organization"))
 ///     .header("authorization", auth.authorization().await?)
 ///     .send()
 ///     .await?;
@@ -244,13 +248,10 @@ impl BloomAuthBuilder {
             transport = transport.with_root_certificate(pem)?;
         }
         if let Some(path) = &self.ca_file {
-            let pem = std::fs::read(path).map_err(|error| {
-                let problem = format!("{} cannot be read ({error})", path.display());
-                ConfigurationError::new("CA file", problem, "name a file of PEM certificates")
+            let pem = read_ca_file(path)?;
+            transport = transport.with_root_certificate(&pem).map_err(|error| {
+                error.for_setting(format!("CA file {}: root certificate", path.display()))
             })?;
-            transport = transport
-                .with_root_certificate(&pem)
-                .map_err(|error| error.for_setting(format!("CA file {}", path.display())))?;
         }
         let mut provider =
             TokenProvider::builder(self.environment, credentials, transport.build()?)
@@ -262,6 +263,19 @@ impl BloomAuthBuilder {
         let provider = provider.build()?;
         Ok(BloomAuth { provider })
     }
+}
+
+fn read_ca_file(path: &Path) -> Result<Vec<u8>, ConfigurationError> {
+    let error = |problem: &str| {
+        let problem = format!("{} {problem}", path.display());
+        ConfigurationError::new("CA file", problem, "name a file of PEM certificates")
+    };
+    let io_error = |source: std::io::Error| error(&format!("cannot be read ({source})"));
+    // Asked before opening: to open a FIFO would wait for a writer.
+    if !std::fs::metadata(path).map_err(io_error)?.is_file() {
+        return Err(error("is not a regular file"));
+    }
+    std::fs::read(path).map_err(io_error)
 }
 
 impl fmt::Debug for BloomAuthBuilder {

@@ -1,4 +1,60 @@
-//! Access tokens for Bloom Credit's API.
+//! Access tokens for Bloom Credit's API: fetched once, kept until they expire,
+//! replaced before callers notice.
+//!
+//! [`BloomAuth`] is all that most programs need:
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use bloom_auth::BloomAuth;
+//!
+//! let auth = BloomAuth::from_env()?; // once, at the start
+//! let header = auth.authorization().await?; // at every request
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It asks for a token when the first one is needed, shares it among all
+//! callers, and fetches the next one in the background before the old one
+//! expires. How it meets faults is said at [`TokenProvider`], [`Error`] and
+//! [`Rejection`].
+//!
+//! # Settings
+//!
+//! [`BloomAuth::from_env`] reads these variables. One that is set, but empty,
+//! is an error.
+//!
+//! | variable | value | default |
+//! |---|---|---|
+//! | `BLOOM_CLIENT_ID` | the client id | required |
+//! | `BLOOM_CLIENT_SECRET` | the client secret | required, or the next |
+//! | `BLOOM_CLIENT_SECRET_FILE` | a file that holds the secret, read again at every fetch | |
+//! | `BLOOM_ENVIRONMENT` | `sandbox` or `production` | `sandbox` |
+//! | `BLOOM_AUTH_VERSION` | `v1` or `v2` | `v1` |
+//! | `BLOOM_SCOPE` | scopes, separated by spaces; `v2` needs one, `v1` takes none | |
+//! | `BLOOM_AUDIENCE` | the audience | the environment's |
+//! | `BLOOM_TOKEN_URL` | the token endpoint | the environment's |
+//! | `BLOOM_API_URL` | the URL under which the API's paths stand | the environment's |
+//! | `BLOOM_CLIENT_AUTH` | `post` or `basic` | `post` |
+//! | `BLOOM_CA_FILE` | a PEM file of root certificates to trust instead of the platform's | |
+//! | `BLOOM_ALLOW_INSECURE_LOOPBACK` | `true` allows plain http, to loopback only | `false` |
+//!
+//! # Without the environment
+//!
+//! [`BloomAuth::builder`] takes the same settings as code, a
+//! [`CredentialsSource`] of your own (a vault), and a [`TokenCache`] that
+//! several providers share. With an HTTP client other than reqwest, depend on
+//! `bloom-auth-core` alone.
+//!
+//! # Runtime
+//!
+//! A fetch is a task of the tokio runtime in which the caller runs; the
+//! runtime needs its I/O and time drivers. Callers that find a usable token
+//! need no runtime.
+//!
+//! # Crate features
+//!
+//! - `rustls` (default): TLS by rustls with aws-lc-rs, on the platform's root
+//!   certificates unless own ones are given.
 
 #![forbid(unsafe_code)]
 
@@ -13,9 +69,14 @@ pub use bloom_auth_core::{
     AccessToken, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord, ClientAuthentication,
     ClientCredentials, ClientId, ClientSecret, Clock, ConfigurationError, Counts, CredentialsError,
     CredentialsSource, Entropy, Environment, EnvironmentBuilder, EnvironmentCredentials, Error,
-    ErrorKind, FileCredentials, Fingerprint, Lease, LeaseGuard, Recovery, Rejection, ResponseBody,
-    Scopes, Status, SystemClock, Timestamp, TokenCache, TokenHash, TokenProvider, TokenState,
-    Transport, TransportError, TransportErrorKind,
+    ErrorKind, FileCredentials, Fingerprint, Lease, LeaseGuard, Recovery, Rejection, RequestBody,
+    ResponseBody, Scopes, Status, SystemClock, Timestamp, TokenCache, TokenHash, TokenProvider,
+    TokenState, Transport, TransportError, TransportErrorKind,
 };
 #[doc(inline)]
 pub use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};
+
+// The project's first page: what it shows must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -1,12 +1,14 @@
 //! The settings from the environment: which variables, which values, and what
 //! is wrong with a wrong one.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use bloom_auth_core::{
     AuthVersion, ClientAuthentication, ClientId, ConfigurationError, Environment,
     EnvironmentCredentials, EnvironmentLookup, FileCredentials, Scopes,
 };
+
+use zeroize::Zeroize as _;
 
 use crate::auth::{BloomAuth, BloomAuthBuilder};
 
@@ -89,27 +91,31 @@ fn credentials(
     lookup: &Arc<EnvironmentLookup>,
     builder: BloomAuthBuilder,
 ) -> Result<BloomAuthBuilder, ConfigurationError> {
-    let id = variables.text(CLIENT_ID)?;
-    let is_given = |name| (variables.0)(name).is_some();
-    match (is_given(CLIENT_SECRET), is_given(CLIENT_SECRET_FILE)) {
+    let Some(id) = variables.text(CLIENT_ID)? else {
+        return Err(missing(CLIENT_ID));
+    };
+    match (
+        variables.is_set(CLIENT_SECRET),
+        variables.is_set(CLIENT_SECRET_FILE),
+    ) {
         (true, true) => Err(ConfigurationError::new(
             CLIENT_SECRET,
             format!("and {CLIENT_SECRET_FILE} are both set"),
             "keep the one that is meant",
         )),
         (false, true) => {
-            let id = id.ok_or_else(|| missing(CLIENT_ID))?;
             let id = ClientId::new(id).map_err(|error| error.for_setting(CLIENT_ID))?;
             let path = variables.text(CLIENT_SECRET_FILE)?.unwrap_or_default();
+            // The likeliest mistake is the secret itself in the place of a path:
+            // an error about that file would repeat it.
+            if !path.contains(['/', '\\', '.']) && !Path::new(&path).exists() {
+                return Err(useless("names no file".to_owned()));
+            }
             let source = FileCredentials::new(id, path);
             source.read().map_err(|error| {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
-                ConfigurationError::new(
-                    CLIENT_SECRET_FILE,
-                    format!("is of no use: {error}{cause}"),
-                    "name a file that holds the client secret alone",
-                )
+                useless(format!("is of no use: {error}{cause}"))
             })?;
             Ok(builder.credentials(source))
         }
@@ -119,9 +125,13 @@ fn credentials(
             source.read()?;
             Ok(builder.credentials(source))
         }
-        (false, false) if id.is_some() => Err(missing(CLIENT_SECRET)),
-        (false, false) => Err(missing(CLIENT_ID)),
+        (false, false) => Err(missing(CLIENT_SECRET)),
     }
+}
+
+fn useless(problem: String) -> ConfigurationError {
+    let fix = "name a file that holds the client secret alone";
+    ConfigurationError::new(CLIENT_SECRET_FILE, problem, fix)
 }
 
 fn missing(variable: &'static str) -> ConfigurationError {
@@ -152,6 +162,15 @@ pub(crate) fn under_its_variable(error: ConfigurationError) -> ConfigurationErro
 struct Variables<'a>(&'a EnvironmentLookup);
 
 impl Variables<'_> {
+    fn is_set(&self, name: &'static str) -> bool {
+        let value = (self.0)(name);
+        // It may be the secret.
+        value.is_some_and(|value| {
+            value.into_encoded_bytes().zeroize();
+            true
+        })
+    }
+
     /// The variable's value; an empty one is a mistake, not an absence.
     fn text(&self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
         let Some(value) = (self.0)(name) else {
@@ -183,11 +202,12 @@ impl Variables<'_> {
             return Ok(*found);
         }
         let names: Vec<_> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
-        let value: String = value.unwrap_or_default().chars().take(40).collect();
-        Err(ConfigurationError::new(
-            name,
-            format!("has the unknown value {value:?}"),
-            format!("use {}", names.join(" or ")),
-        ))
+        // A secret that was put here by mistake would be longer.
+        let problem = match value.filter(|value| value.len() <= 12) {
+            Some(value) => format!("has the unknown value {value:?}"),
+            None => "has an unknown value".to_owned(),
+        };
+        let fix = format!("use {}", names.join(" or "));
+        Err(ConfigurationError::new(name, problem, fix))
     }
 }

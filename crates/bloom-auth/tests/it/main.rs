@@ -1,1 +1,10 @@
-//! Integration tests.
+//! Tests of the facade as a whole, over real sockets.
+
+#[cfg(test)]
+mod canary;
+#[cfg(test)]
+mod herd;
+#[cfg(test)]
+mod settings;
+#[cfg(test)]
+mod steady;
