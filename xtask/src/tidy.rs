@@ -5,6 +5,7 @@ mod layers;
 mod manifests;
 mod markdown;
 mod places;
+mod readme;
 mod snapshot;
 mod text;
 mod tree;
@@ -47,6 +48,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         name: "markdown links",
         check: |it| Ok(markdown::check(&it.files, &it.texts)),
+    },
+    Rule {
+        name: "readme",
+        check: |it| {
+            let commands: Vec<_> = crate::COMMANDS.iter().map(|it| it.name).collect();
+            Ok(readme::check(&it.files, &it.texts, &commands))
+        },
     },
     Rule {
         name: "root of the repository",
