@@ -51,6 +51,12 @@ impl ClientId {
     }
 }
 
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The secret of a client: never printed, zeroized when the last clone is
 /// dropped, never serializable.
 ///

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -12,6 +13,12 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// Both clocks, read at one moment. Called on every token read, so it
     /// must be cheap; it must not panic.
     fn now(&self) -> Timestamp;
+}
+
+impl<T: Clock + ?Sized> Clock for Arc<T> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
 }
 
 /// A moment, by two clocks, in nanoseconds.

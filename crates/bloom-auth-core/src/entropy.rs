@@ -1,11 +1,17 @@
 //! Randomness for jitter, injected.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// Draws numbers for jitter. Not for keys or nonces.
 pub trait Entropy: fmt::Debug + Send + Sync {
     /// A number of which every bit is random. It must not panic.
     fn draw(&self) -> u64;
+}
+
+impl<T: Entropy + ?Sized> Entropy for Arc<T> {
+    fn draw(&self) -> u64 {
+        (**self).draw()
+    }
 }
 
 /// The randomness of the operating system.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 
 use crate::{error::ConfigurationError, url};
 
@@ -116,8 +116,16 @@ impl Environment {
             token_url: self.token_url.to_string(),
             audience: self.audience.clone(),
             api_url: self.api_url.to_string(),
-            insecure_loopback: false,
+            insecure_loopback: self.is_insecure_loopback(),
         }
+    }
+
+    /// Whether one of the URLs is plain http: to loopback, and because that was
+    /// [allowed by name](EnvironmentBuilder::allow_insecure_loopback).
+    #[must_use]
+    pub fn is_insecure_loopback(&self) -> bool {
+        let is_http = |url: &Uri| url.scheme() == Some(&Scheme::HTTP);
+        is_http(&self.token_url) || is_http(&self.api_url)
     }
 
     /// Which of Bloom's authorization servers it is.
@@ -303,6 +311,18 @@ mod tests {
             assert_eq!(environment.api_url(), api_url);
             assert_eq!(environment.to_builder().build().unwrap(), environment);
         }
+    }
+
+    #[test]
+    fn what_was_allowed_by_name_stays_allowed_in_a_copy() {
+        let url = "http://127.0.0.1:1/token";
+        let builder = Environment::custom(url, "https://b.test").allow_insecure_loopback();
+        let environment = builder.build().unwrap();
+        assert!(environment.is_insecure_loopback());
+        assert_eq!(environment.to_builder().build().unwrap(), environment);
+        let sandbox = Environment::sandbox(AuthVersion::V1);
+        assert!(!sandbox.is_insecure_loopback());
+        assert!(sandbox.to_builder().token_url(url).build().is_err());
     }
 
     #[test]

@@ -113,7 +113,9 @@ impl Error {
     /// How long the provider will answer with this error before it asks the
     /// authorization server again.
     ///
-    /// Calls until then fail at once and cost nothing.
+    /// Calls until then fail at once and cost no token request. After a refusal
+    /// the credentials source is asked now and then, and changed credentials
+    /// are tried at once.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -182,6 +184,18 @@ impl From<ConfigurationError> for Error {
     }
 }
 
+/// An error with its sources, for one line of a log.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += ": ";
+        text += &error.to_string();
+        source = error.source();
+    }
+    text
+}
+
 /// The kinds of [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -203,7 +217,7 @@ pub enum ErrorKind {
     Server,
     /// No connection to the authorization server.
     Connect,
-    /// The TLS handshake failed; nothing secret was sent.
+    /// TLS failed, most often because the server's certificate is not trusted.
     Tls,
     /// No answer in time.
     Timeout,
@@ -217,7 +231,7 @@ pub enum ErrorKind {
     ExpiredOnArrival,
     /// The call was made outside a tokio runtime and no token is at hand.
     Runtime,
-    /// A transport, cache or credentials source panicked.
+    /// A transport or a credentials source panicked.
     Internal,
 }
 

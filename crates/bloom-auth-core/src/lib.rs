@@ -67,8 +67,12 @@
 //! |---|---|---|
 //! | `bloom_auth.fetch` | info | `reason`, `attempt`, `outcome` = `token`, `from` = `server`, `lifetime` (s), `fingerprint` |
 //! | `bloom_auth.fetch` | debug | `outcome` = `token`, `from` = `cache`, `fingerprint` |
-//! | `bloom_auth.fetch` | warn | `reason`, `attempt`, `outcome` = the error's kind, `error`, `cause` |
+//! | `bloom_auth.fetch` | warn | `reason`, `attempt`, `outcome` = the error's kind, `error` with its causes: of a token request |
+//! | `bloom_auth.fetch` | warn | `outcome` = the error's kind, `error` with its causes: of the whole fetch |
+//! | `bloom_auth.fetch` | warn | `lifetime` (s) that is assumed, since the server named none |
+//! | `bloom_auth.fetch` | warn | `missing`: scopes that were asked for and not granted |
 //! | `bloom_auth.cache` | warn | `operation`, `error` |
+//! | `bloom_auth.cache` | debug | `fingerprint` of a record that is over |
 //! | `bloom_auth.reject` | warn | `outcome`, `fingerprint` |
 //!
 //! # Crate features

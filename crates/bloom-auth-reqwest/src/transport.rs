@@ -151,7 +151,8 @@ impl ReqwestTransportBuilder {
         self
     }
 
-    /// Sets how long a request may take in all: 10 s by default.
+    /// Sets how long a request may take in all: 10 s by default. The engine
+    /// has an attempt timeout of its own; the shorter of the two counts.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use super::{failure::Failure, state::Reason};
-use crate::{scope::Scopes, token::AccessToken};
+use crate::{
+    error::{Error, chain},
+    scope::Scopes,
+    token::AccessToken,
+};
 
 pub(super) fn token_received(reason: Reason, attempt: u32, token: &AccessToken, lifetime: u64) {
     tracing::info!(
@@ -30,15 +34,23 @@ pub(super) fn token_loaded(token: &AccessToken) {
 }
 
 pub(super) fn attempt_failed(reason: Reason, attempt: u32, failure: &Failure) {
-    let cause = std::error::Error::source(&failure.error).map(ToString::to_string);
     tracing::warn!(
         target: "bloom_auth.fetch",
         reason = reason.name(),
         attempt,
         outcome = ?failure.error.kind(),
-        error = %failure.error,
-        cause,
+        error = chain(&failure.error),
         "token request failed",
+    );
+}
+
+/// Also of fetches that got no further than the credentials source.
+pub(super) fn fetch_failed(error: &Error) {
+    tracing::warn!(
+        target: "bloom_auth.fetch",
+        outcome = ?error.kind(),
+        error = chain(error),
+        "no access token was fetched",
     );
 }
 

@@ -21,10 +21,10 @@ use super::{
     timing::{Deadlines, Freshness, share},
 };
 use crate::{
-    cache::{CacheAccess, CacheRecord, Lease, LeaseGuard},
+    cache::{CacheAccess, CacheError, CacheRecord, Lease, LeaseGuard, TokenCache},
     client::ClientCredentials,
     clock::{Timestamp, nanos},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, chain},
     protocol::{ExpiresIn, TokenResponse, retry_after::retry_after},
     token::AccessToken,
 };
@@ -139,13 +139,15 @@ impl Fetch {
             Search::Elsewhere => return Err(End::Elsewhere),
             Search::Fetch(lease) => lease,
         };
-        let (fetched, record) = self.ask_server(credentials, attempts).await?;
+        let answer = self.ask_server(credentials, attempts).await;
         // Stored before the lease is free, so that whoever gets it next finds
         // the token; and before anyone who waits goes on, so that a process
         // which ends then has kept it.
-        self.store(&access, &record).await;
+        if let Ok((_, record)) = &answer {
+            self.store(&access, record).await;
+        }
         shielded(async { drop(lease) }).await;
-        Ok(fetched)
+        answer.map(|(fetched, _)| fetched)
     }
 
     /// Looks for a token that somebody else has fetched, or gets the right to
@@ -162,9 +164,7 @@ impl Fetch {
         let patience = 5 * SECOND + share(5 * SECOND, self.shared.entropy.draw());
         let give_up_at = Instant::now() + Duration::from_nanos(patience);
         loop {
-            let cache = self.shared.cache.as_ref();
-            let asked = self.with_cache("lease", cache.map(|cache| cache.lease(access)));
-            let lease = match asked.await {
+            let lease = match self.with_cache("lease", |cache| cache.lease(access)).await {
                 Some(Lease::Held) => None,
                 Some(Lease::Granted(lease)) => Some(lease),
                 Some(Lease::NotNeeded) | None => return Search::Fetch(None),
@@ -193,9 +193,9 @@ impl Fetch {
 
     /// A token from the cache that is better than what is held.
     async fn load(&self, access: &CacheAccess) -> Option<Fetched> {
-        let cache = self.shared.cache.as_ref();
-        let loaded = self.with_cache("load", cache.map(|cache| cache.load(access)));
-        let record = loaded.await??;
+        let record = self
+            .with_cache("load", |cache| cache.load(access))
+            .await??;
         let (now, draw) = (self.shared.now(), self.shared.entropy.draw());
         let timing = self.shared.settings.timing();
         let (lifetime, sent_at) = (record.lifetime_nanos(), record.sent_at_nanos());
@@ -221,18 +221,14 @@ impl Fetch {
     }
 
     async fn store(&self, access: &CacheAccess, record: &CacheRecord) {
-        let cache = self.shared.cache.as_ref();
-        let stored = self.with_cache("store", cache.map(|cache| cache.store(access, record)));
-        stored.await;
+        self.with_cache("store", |cache| cache.store(access, record))
+            .await;
     }
 
     /// Tells the cache of rejected tokens, so that others do not meet them.
     async fn tell_rejected(&self, access: &CacheAccess) {
-        let Some(cache) = &self.shared.cache else {
-            return;
-        };
         for hash in self.shared.untold_rejections() {
-            let removed = self.with_cache("remove", Some(cache.remove(access, &hash)));
+            let removed = self.with_cache("remove", |cache| cache.remove(access, &hash));
             if removed.await.is_none() {
                 // It is left alone for a while now, and told later.
                 return;
@@ -243,12 +239,15 @@ impl Fetch {
 
     /// Runs a call of the cache within its budget; `None` if there is no
     /// cache, it is being left alone, or it failed.
-    async fn with_cache<T>(
-        &self,
+    async fn with_cache<'a, T, F>(
+        &'a self,
         operation: &'static str,
-        call: Option<impl Future<Output = Result<T, crate::cache::CacheError>>>,
-    ) -> Option<T> {
-        let call = call?;
+        call: impl FnOnce(&'a dyn TokenCache) -> F,
+    ) -> Option<T>
+    where
+        F: Future<Output = Result<T, CacheError>>,
+    {
+        let cache = self.shared.cache.as_deref()?;
         if !self.shared.cache_is_open() {
             return None;
         }
@@ -258,11 +257,11 @@ impl Fetch {
             CACHE_BUDGET_COLD
         };
         self.mark_for(nanos(budget));
-        let result = timeout(budget, shielded(call)).await;
+        let result = timeout(budget, shielded(async { call(cache).await })).await;
         self.mark();
         let (value, error) = match result {
             Ok(Some(Ok(value))) => (Some(value), None),
-            Ok(Some(Err(error))) => (None, Some(error.to_string())),
+            Ok(Some(Err(error))) => (None, Some(chain(&error))),
             Ok(None) => (None, Some("it panicked".to_owned())),
             Err(_) => (None, Some("no answer in time".to_owned())),
         };

@@ -110,6 +110,7 @@ impl Shared {
         let discarded = engine.state.take_discarded();
         drop(engine);
         drop(discarded);
+        events::fetch_failed(&error);
         error
     }
 

@@ -22,9 +22,9 @@ use crate::{
 
 const SECOND: u64 = 1_000_000_000;
 
-/// At most one forced fetch in this time: an API that answers 401 to every
-/// token must not make us fetch without end.
-const FORCED_FETCH_INTERVAL: u64 = 30 * SECOND;
+/// At most one rejection drops a token in this time: an API that answers 401
+/// to every token must not make us fetch without end.
+const REJECTION_INTERVAL: u64 = 30 * SECOND;
 
 /// While refused, the credentials source is asked at most this often whether
 /// the credentials have changed.
@@ -151,7 +151,7 @@ pub(crate) struct State {
     tombstones: Tombstones,
     /// Since there is no token any more: why.
     dropped: Option<Reason>,
-    forced_at: Option<u64>,
+    rejected_at: Option<u64>,
     last_try_taken: bool,
     last_error: Option<Error>,
     /// Errors that are over. Their sources are foreign code, so they are
@@ -263,7 +263,7 @@ impl State {
         self.held = Some(held);
         if self.dropped.take() == Some(Reason::Rejected) && origin == Origin::Cache {
             // The rejection has cost no fetch.
-            self.forced_at = None;
+            self.rejected_at = None;
         }
         true
     }
@@ -370,8 +370,8 @@ impl State {
         }
         let is_current = self.held.as_ref().is_some_and(|held| held.token == *token);
         if is_current {
-            if let Some(forced_at) = self.forced_at {
-                let again_at = forced_at.saturating_add(FORCED_FETCH_INTERVAL);
+            if let Some(rejected_at) = self.rejected_at {
+                let again_at = rejected_at.saturating_add(REJECTION_INTERVAL);
                 if now.monotonic < again_at {
                     let after = Duration::from_nanos(again_at - now.monotonic);
                     return Rejection::CoolingDown { after };
@@ -379,7 +379,7 @@ impl State {
             }
             self.held = None;
             self.dropped = Some(Reason::Rejected);
-            self.forced_at = Some(now.monotonic);
+            self.rejected_at = Some(now.monotonic);
         }
         self.tombstones.add(hash, token.expires_at(), now);
         if is_current {

@@ -21,7 +21,8 @@ pub struct Status {
     pub unusable_at: Option<SystemTime>,
     /// Whether a fetch is under way.
     pub is_fetching: bool,
-    /// How long no fetch will start, after a failure or a refusal.
+    /// How long the server will not be asked, after a failure or a refusal,
+    /// unless refused credentials change.
     pub held_back_for: Option<Duration>,
     /// What the last fetch failed with, if no fetch has succeeded since.
     pub last_error: Option<Error>,
@@ -47,12 +48,12 @@ pub enum TokenState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Fetches that were started, whether they asked the server or found a
-    /// token in the cache.
+    /// Fetches that were started: whether they asked the server, found a token
+    /// in the cache, or found refused credentials unchanged.
     pub fetches: u64,
     /// Token requests that were sent to the server, retries included.
     pub token_requests: u64,
-    /// Token requests beyond the first of a fetch.
+    /// Token requests that were repeated because a fault may have passed.
     pub retries: u64,
     /// Tokens that the server gave and that could be used.
     pub tokens_received: u64,
