@@ -52,7 +52,6 @@ impl BloomAuth {
             cache: None,
             ca_file: None,
             root_certificates: Vec::new(),
-            insecure_loopback: false,
         }
     }
 
@@ -77,8 +76,7 @@ impl BloomAuth {
     pub fn from_lookup(
         lookup: impl Fn(&str) -> Option<std::ffi::OsString> + Send + Sync + 'static,
     ) -> Result<Self, ConfigurationError> {
-        let lookup: Arc<EnvironmentLookup> = Arc::new(lookup);
-        let builder = settings::read(&lookup)?;
+        let builder = BloomAuthBuilder::from_lookup(lookup)?;
         builder.build().map_err(settings::under_its_variable)
     }
 
@@ -125,6 +123,20 @@ impl BloomAuth {
         self.provider.reject(token)
     }
 
+    /// Fetches a new token now, whatever is held; see
+    /// [`TokenProvider::refresh`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenProvider::refresh`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`TokenProvider::refresh`].
+    pub async fn refresh(&self) -> Result<AccessToken, Error> {
+        self.provider.refresh().await
+    }
+
     /// What is held and has been done; see [`TokenProvider::status`].
     #[must_use]
     pub fn status(&self) -> Status {
@@ -167,10 +179,33 @@ pub struct BloomAuthBuilder {
     cache: Option<Arc<dyn TokenCache>>,
     ca_file: Option<PathBuf>,
     root_certificates: Vec<Vec<u8>>,
-    insecure_loopback: bool,
 }
 
 impl BloomAuthBuilder {
+    /// A builder with the settings of the environment, to add what the
+    /// environment cannot say, such as a cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`BloomAuth::from_env`].
+    #[expect(clippy::disallowed_methods, reason = "this is the look-up to inject")]
+    pub fn from_env() -> Result<Self, ConfigurationError> {
+        Self::from_lookup(|name| std::env::var_os(name))
+    }
+
+    /// As [`from_env`](Self::from_env), with a look-up of one's own in the
+    /// place of the process's environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`BloomAuth::from_env`].
+    pub fn from_lookup(
+        lookup: impl Fn(&str) -> Option<std::ffi::OsString> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigurationError> {
+        let lookup: Arc<EnvironmentLookup> = Arc::new(lookup);
+        settings::read(&lookup)
+    }
+
     /// Sets the environment: Sandbox, Authorization V1 by default.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = environment;
@@ -220,12 +255,6 @@ impl BloomAuthBuilder {
         self
     }
 
-    /// Allows plain http, to this machine's loopback addresses only.
-    pub fn allow_insecure_loopback(mut self) -> Self {
-        self.insecure_loopback = true;
-        self
-    }
-
     /// Checks all settings. The HTTP client is built by the first fetch.
     ///
     /// # Errors
@@ -241,7 +270,7 @@ impl BloomAuthBuilder {
             ));
         };
         let mut transport = ReqwestTransport::builder();
-        if self.insecure_loopback {
+        if self.environment.is_insecure_loopback() {
             transport = transport.allow_insecure_loopback();
         }
         for pem in &self.root_certificates {
@@ -283,7 +312,6 @@ impl fmt::Debug for BloomAuthBuilder {
         f.debug_struct("BloomAuthBuilder")
             .field("environment", &self.environment)
             .field("scopes", &self.scopes)
-            .field("insecure_loopback", &self.insecure_loopback)
             .finish_non_exhaustive()
     }
 }

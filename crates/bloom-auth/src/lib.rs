@@ -64,14 +64,17 @@ mod settings;
 pub use auth::{BloomAuth, BloomAuthBuilder};
 #[doc(inline)]
 pub use bloom_auth_cache::MemoryCache;
+/// All of the core crate, for what is not here by name.
+#[doc(no_inline)]
+pub use bloom_auth_core as core;
 #[doc(inline)]
 pub use bloom_auth_core::{
     AccessToken, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord, ClientAuthentication,
     ClientCredentials, ClientId, ClientSecret, Clock, ConfigurationError, Counts, CredentialsError,
     CredentialsSource, Entropy, Environment, EnvironmentBuilder, EnvironmentCredentials, Error,
     ErrorKind, FileCredentials, Fingerprint, Lease, LeaseGuard, Recovery, Rejection, RequestBody,
-    ResponseBody, Scopes, Status, SystemClock, Timestamp, TokenCache, TokenHash, TokenProvider,
-    TokenState, Transport, TransportError, TransportErrorKind,
+    ResponseBody, Scopes, Status, SystemClock, SystemEntropy, Timestamp, TokenCache, TokenHash,
+    TokenProvider, TokenState, Transport, TransportError, TransportErrorKind,
 };
 #[doc(inline)]
 pub use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};

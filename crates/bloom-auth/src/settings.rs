@@ -71,9 +71,6 @@ pub(crate) fn read(
     let mut builder = BloomAuth::builder()
         .environment(environment)
         .client_authentication(authentication);
-    if insecure_loopback {
-        builder = builder.allow_insecure_loopback();
-    }
     if let Some(scope) = variables.text(SCOPE)? {
         let scopes: Scopes = scope.parse().map_err(under_its_variable)?;
         builder = builder.scopes(scopes);

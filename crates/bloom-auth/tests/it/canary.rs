@@ -222,7 +222,6 @@ async fn bad_days() {
                 .environment(environment)
                 .credentials(credentials())
                 .client_authentication(authentication)
-                .allow_insecure_loopback()
                 .build()
                 .unwrap();
             for _ in 0..2 {

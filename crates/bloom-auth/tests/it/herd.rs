@@ -65,6 +65,17 @@ impl Server {
     }
 }
 
+/// How many workers each round has; many rounds in the long form.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "set by `cargo xtask test --long`"
+)]
+fn rounds() -> impl Iterator<Item = usize> {
+    let is_long = std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some();
+    let repetitions = if is_long { 50 } else { 1 };
+    (0..repetitions).flat_map(|_| [1, 2, 8])
+}
+
 fn runtime(workers: usize) -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(workers)
@@ -92,7 +103,7 @@ async fn herd(provider: &TokenProvider) -> Vec<Result<String, Error>> {
 
 #[test]
 fn c1_a_cold_herd_makes_one_request_on_any_number_of_workers() {
-    for workers in [1, 2, 8] {
+    for workers in rounds() {
         let server = Server::start();
         let provider = server.provider(&server.emulator.client_secret());
         let tokens = runtime(workers).block_on(herd(&provider));
@@ -110,7 +121,7 @@ fn c1_a_cold_herd_makes_one_request_on_any_number_of_workers() {
 
 #[test]
 fn c2_k9_a_refused_herd_makes_one_request_and_the_next_none() {
-    for workers in [1, 2, 8] {
+    for workers in rounds() {
         let server = Server::start();
         let provider = server.provider("not the secret");
         let runtime = runtime(workers);

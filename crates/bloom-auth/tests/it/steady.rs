@@ -43,7 +43,6 @@ async fn a14_p20_no_call_carries_an_expired_token_and_no_request_is_needless() {
             ClientId::new(emulator.client_id()).unwrap(),
             ClientSecret::new(emulator.client_secret()).unwrap(),
         )
-        .allow_insecure_loopback()
         .build()
         .unwrap();
     let url = format!("{}/v2/core/organization", emulator.origin());
