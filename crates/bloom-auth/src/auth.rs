@@ -185,6 +185,14 @@ impl BloomAuthBuilder {
     /// A builder with the settings of the environment, to add what the
     /// environment cannot say, such as a cache.
     ///
+    /// ```no_run
+    /// use bloom_auth::{BloomAuthBuilder, MemoryCache};
+    ///
+    /// let cache = MemoryCache::new();
+    /// let auth = BloomAuthBuilder::from_env()?.cache(cache.clone()).build()?;
+    /// # Ok::<(), bloom_auth::ConfigurationError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`BloomAuth::from_env`].

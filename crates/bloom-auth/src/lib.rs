@@ -42,7 +42,8 @@
 //!
 //! [`BloomAuth::builder`] takes the same settings as code, a
 //! [`CredentialsSource`] of your own (a vault), and a [`TokenCache`] that
-//! several providers share. With an HTTP client other than reqwest, depend on
+//! several providers share; [`BloomAuthBuilder::from_env`] joins these with the
+//! variables. With an HTTP client other than reqwest, depend on
 //! `bloom-auth-core` alone.
 //!
 //! # Runtime
