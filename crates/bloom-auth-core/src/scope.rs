@@ -48,12 +48,6 @@ impl Scopes {
         self.0.contains(scope)
     }
 
-    /// Whether every scope of this set is in the other.
-    #[must_use]
-    pub fn is_subset(&self, other: &Self) -> bool {
-        self.0.is_subset(&other.0)
-    }
-
     /// The set of scopes that a server named, within bounds; what is not a
     /// scope token, and what must not be kept, is left out, since an answer is
     /// not ours to correct.

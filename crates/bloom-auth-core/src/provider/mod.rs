@@ -286,7 +286,7 @@ impl TokenProvider {
                     }
                 }
                 Landing::Lost => {}
-                Landing::Stalled => shared.engine().state.superseded(generation),
+                Landing::Stalled => shared.engine().state.let_go(generation),
             }
         }
         Err(Error::new(ErrorKind::Interrupted))
@@ -303,7 +303,7 @@ impl TokenProvider {
             && flight.patience_left(now, shared.patience()).is_zero()
         {
             let generation = flight.generation;
-            engine.state.superseded(generation);
+            engine.state.let_go(generation);
         }
         let (token, reason) = match engine.state.decide(now, ask) {
             Decision::Serve(token) => {

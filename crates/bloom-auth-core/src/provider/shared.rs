@@ -137,7 +137,7 @@ impl Shared {
 
     pub(super) fn finished(&self, generation: u64) {
         let mut engine = self.engine();
-        engine.state.finished(generation);
+        engine.state.let_go(generation);
         if engine
             .flight
             .as_ref()

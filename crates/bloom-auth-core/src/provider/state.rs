@@ -153,7 +153,6 @@ pub(crate) struct State {
     dropped: Option<Reason>,
     rejected_at: Option<u64>,
     last_try_taken: bool,
-    last_error: Option<Error>,
     /// Errors that are over. Their sources are foreign code, so they are
     /// dropped by the shell, without the lock.
     discarded: Vec<Error>,
@@ -220,17 +219,12 @@ impl State {
         (self.generations, attempts)
     }
 
-    /// A fetch has been silent for too long: the next caller may start
-    /// another. What it still brings is welcome.
-    pub(crate) fn superseded(&mut self, generation: u64) {
+    /// A fetch is over, or has been silent for too long: the next caller may
+    /// start another. What a silent one still brings is welcome.
+    pub(crate) fn let_go(&mut self, generation: u64) {
         if self.flight == Some(generation) {
             self.flight = None;
         }
-    }
-
-    /// A fetch is over, whatever became of it.
-    pub(crate) fn finished(&mut self, generation: u64) {
-        self.superseded(generation);
     }
 
     /// A token came. Returns whether it is the current one now.
@@ -250,9 +244,8 @@ impl State {
         self.last_try_taken = false;
         let backoff = self.backoff.take().map(|backoff| backoff.error);
         let denial = self.denial.take().map(|denial| denial.hold.error);
-        let last_error = self.last_error.take();
         self.discarded
-            .extend([backoff, denial, last_error].into_iter().flatten());
+            .extend([backoff, denial].into_iter().flatten());
         let is_late = |current: &Held| {
             current.generation > held.generation
                 && current.deadlines.freshness(now) != Freshness::Expired
@@ -314,8 +307,6 @@ impl State {
                 wait
             }
         };
-        let last_error = self.last_error.replace(failure.error.clone());
-        self.discarded.extend(last_error);
         failure.error.after(Duration::from_nanos(wait))
     }
 
@@ -418,7 +409,9 @@ impl State {
     }
 
     pub(crate) fn last_error(&self) -> Option<&Error> {
-        self.last_error.as_ref().filter(|_| self.failures > 0)
+        let denial = self.denial.as_ref().map(|denial| &denial.hold);
+        let hold = self.backoff.as_ref().or(denial)?;
+        Some(&hold.error)
     }
 
     /// The moment (monotonic) before which no fetch starts, if that is to

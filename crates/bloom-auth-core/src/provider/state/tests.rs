@@ -63,8 +63,8 @@ impl Play {
                 let (generation, attempts) = self.state.started();
                 format!("{generation} with {attempts}")
             }
-            "stall" => self.quietly(|state| state.superseded(number(1))),
-            "end" => self.quietly(|state| state.finished(number(1))),
+            "stall" => self.quietly(|state| state.let_go(number(1))),
+            "end" => self.quietly(|state| state.let_go(number(1))),
             "changed" => self.quietly(State::credentials_changed),
             "after" => {
                 self.now = self.now.plus(number(1) * SECOND);

@@ -174,7 +174,7 @@ fn run(events: Vec<Event>, draw: u64, tag: CredentialTag) -> Result<(), TestCase
                 model.is_failing = false;
                 model.held_back_until = 0;
                 model.recheck_at = None;
-                state.finished(generation);
+                state.let_go(generation);
                 if !late {
                     model.under_way = None;
                 }
@@ -194,7 +194,7 @@ fn run(events: Vec<Event>, draw: u64, tag: CredentialTag) -> Result<(), TestCase
                 };
                 let failure = failure(ErrorKind::Server, class, asked);
                 let error = state.failed(generation, failure, now, draw);
-                state.finished(generation);
+                state.let_go(generation);
                 if late {
                     prop_assert_eq!(error.retry_after(), None);
                     continue;
@@ -214,7 +214,7 @@ fn run(events: Vec<Event>, draw: u64, tag: CredentialTag) -> Result<(), TestCase
                 if state.unchanged(now).is_some() && model.recheck_at.is_some() {
                     model.recheck_at = Some(now.monotonic + SECOND);
                 }
-                state.finished(generation);
+                state.let_go(generation);
                 model.under_way = None;
             }
             Event::Reject(token) => {
@@ -231,7 +231,7 @@ fn run(events: Vec<Event>, draw: u64, tag: CredentialTag) -> Result<(), TestCase
             }
             Event::Stall => {
                 if let Some(generation) = model.under_way.take() {
-                    state.superseded(generation);
+                    state.let_go(generation);
                     model.given_up = Some(generation);
                 }
             }
