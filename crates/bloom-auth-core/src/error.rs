@@ -47,24 +47,35 @@ impl ConfigurationError {
     }
 }
 
+/// An error with all its sources, in one line.
+///
+/// ```
+/// use bloom_auth_core::{ConfigurationError, Error, chain};
+///
+/// let error = Error::from(ConfigurationError::new("token URL", "is plain http", "use https"));
+/// assert_eq!(
+///     chain(&error),
+///     "bloom-auth is set up in a way that cannot work: token URL is plain http: use https",
+/// );
+/// ```
+#[must_use]
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += ": ";
+        text += &error.to_string();
+        source = error.source();
+    }
+    text
+}
+
 /// Why there is no access token.
 ///
 /// Cheap to clone: everyone who waited for a fetch gets the same error. The
 /// text never holds a response body, a secret or a token, and a source is
-/// never repeated in the text of the error above it, so a whole chain can be
-/// printed:
-///
-/// ```
-/// # fn report(error: &bloom_auth_core::Error) -> String {
-/// let mut text = error.to_string();
-/// let mut source = std::error::Error::source(error);
-/// while let Some(error) = source {
-///     text += &format!(": {error}");
-///     source = error.source();
-/// }
-/// text
-/// # }
-/// ```
+/// never repeated in the text of the error above it, so a whole
+/// [chain](crate::chain) can be printed.
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<Inner>,
@@ -182,18 +193,6 @@ impl From<ConfigurationError> for Error {
     fn from(error: ConfigurationError) -> Self {
         Self::with_source(ErrorKind::Configuration, error)
     }
-}
-
-/// An error with its sources, for one line of a log.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += ": ";
-        text += &error.to_string();
-        source = error.source();
-    }
-    text
 }
 
 /// The kinds of [`Error`].

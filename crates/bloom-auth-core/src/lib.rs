@@ -107,7 +107,7 @@ pub use credentials::{
 };
 pub use entropy::{Entropy, SystemEntropy};
 pub use environment::{AuthVersion, ClientAuthentication, Environment, EnvironmentBuilder};
-pub use error::{ConfigurationError, Error, ErrorKind, Recovery};
+pub use error::{ConfigurationError, Error, ErrorKind, Recovery, chain};
 pub use provider::{Counts, Rejection, Status, TokenProvider, TokenProviderBuilder, TokenState};
 pub use scope::Scopes;
 pub use token::{AccessToken, Fingerprint, TokenHash};

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bloom_auth_core::{
     ConfigurationError, MAX_BODY_BYTES, RequestBody, ResponseBody, Transport, TransportError,
-    TransportErrorKind, is_loopback,
+    TransportErrorKind, chain, is_loopback,
 };
 use http::{Request, Response, uri::Scheme};
 use reqwest::{Client, redirect::Policy, retry};
@@ -235,14 +235,4 @@ impl fmt::Debug for ReqwestTransportBuilder {
 
 fn configuration(error: ConfigurationError) -> TransportError {
     TransportError::new(TransportErrorKind::Configuration, error)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
 }

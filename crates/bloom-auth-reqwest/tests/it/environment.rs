@@ -1,6 +1,6 @@
 //! What the machine sets up: proxies and root certificates.
 
-use bloom_auth_core::{TransportErrorKind, test_util::Turn};
+use bloom_auth_core::{TransportErrorKind, chain, test_util::Turn};
 use bloom_auth_emulator::Emulator;
 use bloom_auth_reqwest::ReqwestTransport;
 
@@ -101,13 +101,4 @@ async fn plain_http_goes_nowhere_but_to_an_allowed_loopback() {
     assert_eq!(server.seen().connections, 0);
     assert_eq!(status(&lenient, &server.origin()).await, 200);
     assert_eq!(server.seen().connections, 1);
-}
-
-/// An error with all its causes, as a person would see it.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

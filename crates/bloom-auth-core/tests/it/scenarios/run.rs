@@ -31,7 +31,7 @@ use std::{
 
 use bloom_auth_core::{
     AccessToken, AuthVersion, CacheAccess, ClientCredentials, ClientId, ClientSecret, Environment,
-    Error, Rejection, Scopes, TokenProvider,
+    Error, Rejection, Scopes, TokenProvider, chain,
     protocol::TokenRequest,
     test_util::{ScriptedCredentials, ScriptedTransport, TokioClock},
 };
@@ -45,7 +45,7 @@ use tokio::{
 use super::{
     Scenario,
     server::reply,
-    words::{chain, equal, near, parse, seconds},
+    words::{equal, near, parse, seconds},
 };
 use crate::support::{
     Draw, Mood, SECRET, TestCache, credentials, name, paused, ready, settle, wire,
@@ -288,7 +288,8 @@ impl Stage {
                 Err(format!("got: {counts}"))
             }
             ["says", words @ ..] => {
-                let text = self.last_error.as_ref().map(chain).unwrap_or_default();
+                let text = self.last_error.as_ref().map(|error| chain(error));
+                let text = text.unwrap_or_default();
                 if text.contains(&words.join(" ")) {
                     return Ok(());
                 }

@@ -1,23 +1,10 @@
 //! Reading and comparing what scenarios are written in.
 
-use std::{error::Error as _, fmt::Display, str::FromStr, time::Duration};
-
-use bloom_auth_core::Error;
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 /// A number, or what else can be read from one word.
 pub(super) fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("`{text}`: {error}"))
-}
-
-/// The error's text and that of its sources.
-pub(super) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Fails unless both are the same.
