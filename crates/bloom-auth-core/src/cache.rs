@@ -12,9 +12,10 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    client::{ClientCredentials, ClientId, CredentialTag},
+    client::{ClientCredentials, ClientId, ClientSecret, CredentialTag},
     clock::{nanos, wall_nanos},
     environment::{AuthVersion, ClientAuthentication},
+    error::ConfigurationError,
     protocol::{ResponseError, TokenRequest},
     scope::Scopes,
     token::{AccessToken, TokenHash},
@@ -75,9 +76,23 @@ pub trait TokenCache: fmt::Debug + Send + Sync {
         let _ = access;
         Ok(Lease::NotNeeded)
     }
+
+    /// Whether this cache can keep tokens that these credentials get: asked
+    /// when a provider is built with credentials that
+    /// [never change](crate::CredentialsSource::fixed). A cache that takes all
+    /// keeps this default.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] that says why not, and what to do.
+    fn check(&self, credentials: &ClientCredentials) -> Result<(), ConfigurationError> {
+        let _ = credentials;
+        Ok(())
+    }
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl<T: TokenCache + ?Sized> TokenCache for Arc<T> {
     async fn load(&self, access: &CacheAccess) -> Result<Option<CacheRecord>, CacheError> {
         (**self).load(access).await
@@ -94,6 +109,10 @@ impl<T: TokenCache + ?Sized> TokenCache for Arc<T> {
     async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {
         (**self).lease(access).await
     }
+
+    fn check(&self, credentials: &ClientCredentials) -> Result<(), ConfigurationError> {
+        (**self).check(credentials)
+    }
 }
 
 /// What a token belongs to. Two keys are equal only if everything is equal
@@ -101,7 +120,7 @@ impl<T: TokenCache + ?Sized> TokenCache for Arc<T> {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CacheKey(Arc<KeyFields>);
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct KeyFields {
     token_url: String,
     auth_version: AuthVersion,
@@ -128,6 +147,71 @@ impl CacheKey {
             scopes: request.scopes().clone(),
             parameters,
         }))
+    }
+
+    /// The key as bytes: equal for equal keys, different for different ones,
+    /// the same in every process and version. For keyed hashes and as
+    /// associated data; they hold the [credential tag](CredentialTag), so do
+    /// not print or store them as they are.
+    ///
+    /// Every field is written in a fixed order behind its length, as 64 bits,
+    /// the most significant byte first; lists and what may be absent behind
+    /// their number of items.
+    #[must_use]
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        // A new field makes this fail to compile, and must be written too.
+        let KeyFields {
+            token_url,
+            auth_version,
+            authentication,
+            client_id,
+            credential_tag,
+            audience,
+            scopes,
+            parameters,
+        } = &*self.0;
+        let mut bytes = Canonical::default();
+        bytes.field(token_url.as_bytes());
+        bytes.field(match auth_version {
+            AuthVersion::V1 => b"v1",
+            AuthVersion::V2 => b"v2",
+        });
+        bytes.field(match authentication {
+            ClientAuthentication::Post => b"client_secret_post",
+            ClientAuthentication::Basic => b"client_secret_basic",
+        });
+        bytes.field(client_id.as_str().as_bytes());
+        bytes.field(credential_tag.as_bytes());
+        bytes.number(usize::from(audience.is_some()));
+        if let Some(audience) = audience {
+            bytes.field(audience.as_bytes());
+        }
+        bytes.number(scopes.len());
+        for scope in scopes.iter() {
+            bytes.field(scope.as_bytes());
+        }
+        bytes.number(parameters.len());
+        for (name, value) in parameters {
+            bytes.field(name.as_bytes());
+            bytes.field(value.as_bytes());
+        }
+        bytes.0
+    }
+}
+
+/// Bytes that can be divided in one way only.
+#[derive(Default)]
+struct Canonical(Vec<u8>);
+
+impl Canonical {
+    fn field(&mut self, bytes: &[u8]) {
+        self.number(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn number(&mut self, number: usize) {
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        self.0.extend_from_slice(&number.to_be_bytes());
     }
 }
 
@@ -162,6 +246,21 @@ impl CacheAccess {
     #[must_use]
     pub fn key(&self) -> &CacheKey {
         &self.key
+    }
+
+    /// The same access with another secret of the same client: what a cache
+    /// needs to find entries from before a rotation.
+    #[must_use]
+    pub fn with_secret(&self, secret: ClientSecret) -> Self {
+        let credentials = ClientCredentials::new(self.credentials.id().clone(), secret);
+        let fields = KeyFields {
+            credential_tag: credentials.tag(),
+            ..(*self.key.0).clone()
+        };
+        Self {
+            key: CacheKey(Arc::new(fields)),
+            credentials,
+        }
     }
 
     /// Key material for sealing records that leave the process's memory:
@@ -339,6 +438,87 @@ mod tests {
         }
         let (request, who) = (v2("b a"), credentials("id", "secret"));
         assert_eq!(CacheKey::new(&request, &who), keys[7]);
+    }
+
+    #[test]
+    fn k5_k6_keys_are_equal_exactly_if_their_bytes_are() {
+        let v2 = |scopes: &str| {
+            TokenRequest::new(Environment::sandbox(AuthVersion::V2))
+                .with_scopes(scopes.parse().unwrap())
+        };
+        let custom = |audience: Option<&str>| {
+            let mut builder = Environment::custom("https://a.test/token", "https://b.test");
+            if let Some(audience) = audience {
+                builder = builder.audience(audience);
+            }
+            TokenRequest::new(builder.build().unwrap())
+        };
+        let basic =
+            |request: TokenRequest| request.with_authentication(ClientAuthentication::Basic);
+        let mut keys = Vec::new();
+        // Texts that could be taken for one another if they were only joined.
+        for (id, secret) in [("id", "s"), ("id", "s2"), ("ids", ""), ("i", "ds")] {
+            let secret = format!("{secret}-0123456789");
+            for request in [
+                v2("a b"),
+                v2("b a"),
+                v2("ab"),
+                v2(""),
+                basic(v2("a b")),
+                v2("a b").with_parameter("p", "1"),
+                v2("a b").with_parameter("p1", ""),
+                v2("a").with_parameter("b", ""),
+                v2("a b").with_parameter("p", "1").with_parameter("q", "2"),
+                v2("a b").with_parameter("q", "2").with_parameter("p", "1"),
+                custom(None),
+                custom(Some("a")),
+                custom(Some("ab")),
+            ] {
+                keys.push(CacheKey::new(&request, &credentials(id, &secret)));
+            }
+        }
+        let mut equal = 0;
+        for a in &keys {
+            for b in &keys {
+                let same_bytes = a.canonical_bytes() == b.canonical_bytes();
+                assert_eq!(same_bytes, a == b, "{a:?} {b:?}");
+                equal += usize::from(same_bytes);
+            }
+        }
+        // Each is itself, and two pairs of thirteen are the same.
+        assert_eq!(equal, 4 * (13 + 2 * 2));
+    }
+
+    #[test]
+    fn the_bytes_of_a_key_do_not_change() {
+        let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+        let key = CacheKey::new(&request, &credentials("id", "secret"));
+        let mut expected = Vec::new();
+        let tag = key.0.credential_tag;
+        for field in [
+            &b"https://auth.bloom.dev/oauth/token"[..],
+            b"v1",
+            b"client_secret_post",
+            b"id",
+            tag.as_bytes(),
+        ] {
+            expected.extend_from_slice(&[0; 7]);
+            expected.push(u8::try_from(field.len()).unwrap());
+            expected.extend_from_slice(field);
+        }
+        expected.extend_from_slice(b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x07dev-api");
+        expected.extend_from_slice(&[0; 16]);
+        assert_eq!(key.canonical_bytes(), expected);
+    }
+
+    #[test]
+    fn access_with_another_secret_is_that_of_its_holder() {
+        let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+        let [old, new] = ["the old secret", "the new secret"]
+            .map(|secret| CacheAccess::new(&request, &credentials("id", secret)));
+        let secret = ClientSecret::new("the old secret").unwrap();
+        assert_ne!(old.key(), new.key());
+        assert_eq!(new.with_secret(secret).key(), old.key());
     }
 
     #[test]

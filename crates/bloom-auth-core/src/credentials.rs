@@ -44,12 +44,23 @@ pub trait CredentialsSource: fmt::Debug + Send + Sync {
     ///
     /// [`CredentialsError`] if there are none; its text holds no secret.
     async fn credentials(&self) -> Result<ClientCredentials, CredentialsError>;
+
+    /// The credentials, if they never change: what is wrong with them is then
+    /// found when the provider is built. By default they may change.
+    fn fixed(&self) -> Option<&ClientCredentials> {
+        None
+    }
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl<T: CredentialsSource + ?Sized> CredentialsSource for Arc<T> {
     async fn credentials(&self) -> Result<ClientCredentials, CredentialsError> {
         (**self).credentials().await
+    }
+
+    fn fixed(&self) -> Option<&ClientCredentials> {
+        (**self).fixed()
     }
 }
 
@@ -58,6 +69,10 @@ impl<T: CredentialsSource + ?Sized> CredentialsSource for Arc<T> {
 impl CredentialsSource for ClientCredentials {
     async fn credentials(&self) -> Result<Self, CredentialsError> {
         Ok(self.clone())
+    }
+
+    fn fixed(&self) -> Option<&ClientCredentials> {
+        Some(self)
     }
 }
 

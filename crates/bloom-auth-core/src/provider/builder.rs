@@ -145,11 +145,15 @@ impl TokenProviderBuilder {
     /// # Errors
     ///
     /// [`ConfigurationError`] if scopes, parameters and version do not go
-    /// together, or times contradict each other (the margin must be at least
-    /// twice the leeway, an attempt must fit into a fetch).
+    /// together, times contradict each other (the margin must be at least
+    /// twice the leeway, an attempt must fit into a fetch), or the cache cannot
+    /// keep tokens of credentials that are known already.
     pub fn build(self) -> Result<TokenProvider, ConfigurationError> {
         self.request.validate()?;
         self.settings.validate()?;
+        if let (Some(cache), Some(credentials)) = (&self.cache, self.credentials.fixed()) {
+            cache.check(credentials)?;
+        }
         let shared = Arc::new(Shared {
             request: self.request,
             settings: self.settings,

@@ -10,8 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use bloom_auth_core::{
-    ClientCredentials, CredentialsError, CredentialsSource, ErrorKind, TokenProvider,
-    test_util::{Reply, ScriptedCredentials, ScriptedTransport},
+    CacheAccess, CacheError, CacheRecord, ClientCredentials, ClientId, ClientSecret,
+    ConfigurationError, CredentialsError, CredentialsSource, ErrorKind, TokenCache, TokenHash,
+    TokenProvider,
+    test_util::{MockTokenCache, Reply, ScriptedCredentials, ScriptedTransport},
 };
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
@@ -126,4 +128,64 @@ fn c9_a_source_that_panics_takes_no_token_away_and_heals() {
         sleep(Duration::from_secs(2)).await;
         assert_eq!(name(&provider.refresh().await.unwrap()), "B");
     });
+}
+
+/// A cache that keeps nothing, and cannot seal with short secrets.
+#[derive(Debug)]
+struct Picky;
+
+#[async_trait]
+impl TokenCache for Picky {
+    async fn load(&self, _: &CacheAccess) -> Result<Option<CacheRecord>, CacheError> {
+        Ok(None)
+    }
+
+    async fn store(&self, _: &CacheAccess, _: &CacheRecord) -> Result<(), CacheError> {
+        Ok(())
+    }
+
+    async fn remove(&self, _: &CacheAccess, _: &TokenHash) -> Result<(), CacheError> {
+        Ok(())
+    }
+
+    fn check(&self, credentials: &ClientCredentials) -> Result<(), ConfigurationError> {
+        match credentials.seal_material() {
+            Some(_) => Ok(()),
+            None => Err(ConfigurationError::new(
+                "client secret",
+                "is short",
+                "get another",
+            )),
+        }
+    }
+}
+
+#[test]
+fn k4_a_cache_that_cannot_keep_known_credentials_is_refused_when_it_is_built() {
+    let of = |secret: &str| {
+        let (id, secret) = (ClientId::new("client"), ClientSecret::new(secret));
+        ClientCredentials::new(id.unwrap(), secret.unwrap())
+    };
+    let changing = ScriptedCredentials::new("client", "short").unwrap();
+    let rows: [(&str, Arc<dyn CredentialsSource>, bool); 3] = [
+        ("short", Arc::new(of("short")), false),
+        (
+            "long",
+            Arc::new(of("a secret of more than 32 characters")),
+            true,
+        ),
+        // It may give longer ones when it is asked.
+        ("changing", Arc::new(changing), true),
+    ];
+    for (what, source, is_taken) in rows {
+        let build = |cache: Arc<dyn TokenCache>| {
+            let provider = builder(Arc::clone(&source), ScriptedTransport::default());
+            provider.cache(cache).build().err()
+        };
+        let error = build(Arc::new(Picky));
+        assert_eq!(error.is_none(), is_taken, "{what}");
+        assert!(error.is_none_or(|error| error.setting() == "client secret"));
+        // A cache without an opinion.
+        assert!(build(Arc::new(MockTokenCache::new())).is_none(), "{what}");
+    }
 }
