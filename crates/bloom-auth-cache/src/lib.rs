@@ -5,9 +5,17 @@
 //! All of them implement [`bloom_auth_core::TokenCache`] and pass its
 //! conformance suite (feature `test-util` of the core crate), which caches of
 //! your own can run too.
+//!
+//! # Crate features
+//!
+//! - `file`: `Sealer`, which encrypts records at rest.
 
 #![forbid(unsafe_code)]
 
 mod memory;
+#[cfg(feature = "file")]
+mod seal;
 
 pub use memory::MemoryCache;
+#[cfg(feature = "file")]
+pub use seal::{MAX_SEALED_BYTES, SealError, Sealer};

@@ -1,0 +1,284 @@
+//! Tests of sealing: round trips, golden files of the format, damage of every
+//! kind, and whose record is whose.
+
+use std::time::{Duration, SystemTime};
+
+use bloom_auth_core::{
+    AuthVersion, CacheAccess, CacheRecord, ClientCredentials, ClientId, ClientSecret, Environment,
+    Scopes, protocol::TokenRequest,
+};
+use proptest::prelude::*;
+
+use super::{MAGIC, MAX_SEALED_BYTES, PREFIX_BYTES, SealError, Sealer, TAG_BYTES, record};
+
+const SECRET: &str = "a secret of more than 32 characters";
+
+fn access_of(id: &str, secret: &str) -> CacheAccess {
+    let (id, secret) = (ClientId::new(id), ClientSecret::new(secret));
+    let credentials = ClientCredentials::new(id.unwrap(), secret.unwrap());
+    let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+    CacheAccess::new(&request, &credentials)
+}
+
+fn access() -> CacheAccess {
+    access_of("golden", SECRET)
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn record(token: &str, scopes: Option<&str>) -> CacheRecord {
+    let scopes = scopes.map(|scopes| scopes.parse().unwrap());
+    CacheRecord::new(
+        token,
+        scopes,
+        at(1_790_000_000),
+        Duration::from_secs(86_400),
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_was_sealed_opens_as_it_was() {
+    let sealer = Sealer::new();
+    for (token, scopes) in [
+        ("abc", None),
+        ("abc", Some("")),
+        ("abc", Some("read:a write:a")),
+        (&*"t".repeat(64 * 1024), Some("x")),
+    ] {
+        let record = record(token, scopes);
+        let sealed = sealer.seal(&access(), &record).unwrap();
+        let opened = sealer.open(&access(), &sealed).unwrap();
+        assert_eq!(opened, record);
+        // Equality of tokens is that of their text alone.
+        assert_eq!(opened.token().scopes(), record.token().scopes());
+        assert_eq!(opened.token().expires_at(), record.token().expires_at());
+        let bytes = 26 + token.len() + scopes.map_or(0, str::len);
+        assert_eq!(sealed.len(), PREFIX_BYTES + bytes + TAG_BYTES);
+    }
+}
+
+/// One golden file: the name of the entry, then the sealed bytes.
+fn golden(sealer: &Sealer, record: &CacheRecord) -> String {
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    let salt: [u8; 32] = std::array::from_fn(|n| u8::try_from(n).unwrap());
+    let nonce: [u8; 24] = std::array::from_fn(|n| u8::try_from(100 + n).unwrap());
+    let sealed = sealer.seal_with(&access(), record, &salt, &nonce).unwrap();
+    let lines: Vec<String> = sealed.chunks(32).map(hex).collect();
+    let name = hex(&sealer.name(&access()).unwrap());
+    format!("{name}\n\n{}\n", lines.join("\n"))
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    let pairs = (0..digits.len()).step_by(2);
+    pairs
+        .map(|n| u8::from_str_radix(&digits[n..n + 2], 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_format_is_that_of_the_golden_files() {
+    let scoped = record(
+        "eyJhbGciOiJub25lIn0.e30.",
+        Some("read:consumers write:consumers"),
+    );
+    for (what, sealer, record, file) in [
+        (
+            "no scopes",
+            Sealer::new(),
+            record("abc", None),
+            include_str!("golden/plain.hex"),
+        ),
+        (
+            "scopes",
+            Sealer::new(),
+            scoped.clone(),
+            include_str!("golden/scoped.hex"),
+        ),
+        (
+            "a key",
+            Sealer::with_key([7; 32]),
+            scoped,
+            include_str!("golden/keyed.hex"),
+        ),
+    ] {
+        assert_eq!(golden(&sealer, &record), file, "{what}");
+        let (_, sealed) = file.split_once("\n\n").unwrap();
+        let opened = sealer.open(&access(), &from_hex(sealed));
+        assert_eq!(opened.as_ref(), Ok(&record), "{what}");
+    }
+}
+
+#[test]
+fn d7_every_prefix_is_a_miss() {
+    let sealer = Sealer::new();
+    let sealed = sealer
+        .seal(&access(), &record("abc", Some("read:a")))
+        .unwrap();
+    for length in 0..sealed.len() {
+        assert!(
+            sealer.open(&access(), &sealed[..length]).is_err(),
+            "{length} bytes"
+        );
+    }
+    assert!(sealer.open(&access(), &sealed).is_ok());
+}
+
+#[test]
+fn d8_every_flipped_bit_is_a_miss() {
+    let sealer = Sealer::new();
+    let token = "t".repeat(900);
+    let sealed = sealer
+        .seal(&access(), &record(&token, Some("read:a")))
+        .unwrap();
+    for bit in 0..8 * sealed.len() {
+        let mut damaged = sealed.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(sealer.open(&access(), &damaged).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn d9_d10_what_else_a_file_may_hold_is_a_miss_that_says_why() {
+    let sealer = Sealer::new();
+    let sealed = sealer.seal(&access(), &record("abc", None)).unwrap();
+    let longer = [&sealed[..], b"{}"].concat();
+    let mut newer = sealed.clone();
+    newer[MAGIC.len()] = 2;
+    let json = br#"{"access_token":"abc","expires_in":86400}"#;
+    for (bytes, error) in [
+        (&b""[..], SealError::NotARecord),
+        (json, SealError::NotARecord),
+        (&MAGIC[..], SealError::NotARecord),
+        (&newer, SealError::OtherVersion(2)),
+        (&longer, SealError::DoesNotOpen),
+        (&vec![0; MAX_SEALED_BYTES + 1], SealError::TooLarge),
+    ] {
+        assert_eq!(sealer.open(&access(), bytes), Err(error));
+    }
+}
+
+#[test]
+fn k6_r8_a_record_opens_for_its_own_access_alone() {
+    let sealer = Sealer::new();
+    let sealed = sealer.seal(&access(), &record("abc", None)).unwrap();
+    for other in [
+        access_of("golden2", SECRET),
+        access_of("golden", "another secret of over 32 characters"),
+    ] {
+        assert_eq!(sealer.open(&other, &sealed), Err(SealError::DoesNotOpen));
+        assert_ne!(sealer.name(&other), sealer.name(&access()));
+    }
+    // Not with a given key either, though the key is the same for both.
+    let keyed = Sealer::with_key([7; 32]);
+    let sealed = keyed.seal(&access(), &record("abc", None)).unwrap();
+    let wrong_secret = access_of("golden", "short");
+    assert_eq!(
+        keyed.open(&wrong_secret, &sealed),
+        Err(SealError::DoesNotOpen)
+    );
+    assert_ne!(keyed.name(&wrong_secret), keyed.name(&access()));
+    assert_eq!(
+        Sealer::with_key([8; 32]).open(&access(), &sealed),
+        Err(SealError::DoesNotOpen)
+    );
+    assert_eq!(sealer.open(&access(), &sealed), Err(SealError::DoesNotOpen));
+}
+
+#[test]
+fn a_secret_that_could_be_guessed_seals_nothing() {
+    let sealer = Sealer::new();
+    let short = access_of("golden", "31 characters are one too few..");
+    assert_eq!(
+        sealer.seal(&short, &record("abc", None)),
+        Err(SealError::NoKey)
+    );
+    assert_eq!(sealer.open(&short, b""), Err(SealError::NoKey));
+    assert_eq!(sealer.name(&short), Err(SealError::NoKey));
+
+    let credentials = |secret: &str| {
+        let (id, secret) = (ClientId::new("golden"), ClientSecret::new(secret));
+        ClientCredentials::new(id.unwrap(), secret.unwrap())
+    };
+    let error = sealer.check(&credentials("short")).unwrap_err();
+    assert_eq!(error.setting(), "client secret");
+    assert!(!error.to_string().contains("short"), "{error}");
+    assert!(sealer.check(&credentials(SECRET)).is_ok());
+    assert!(
+        Sealer::with_key([7; 32])
+            .check(&credentials("short"))
+            .is_ok()
+    );
+}
+
+#[test]
+fn k7_r14_a_previous_secret_is_looked_for_until_its_time_is_over() {
+    let sealer = Sealer::new().previous_secret(ClientSecret::new(SECRET).unwrap(), at(100));
+    let rotated = access_of("golden", "the secret after it, of 32 characters");
+    let previous = sealer.previous(&rotated, at(99)).unwrap();
+    assert_eq!(previous.key(), access().key());
+    let sealed = Sealer::new().seal(&access(), &record("abc", None)).unwrap();
+    assert!(sealer.open(&previous, &sealed).is_ok());
+    assert!(sealer.open(&rotated, &sealed).is_err());
+    assert!(sealer.previous(&rotated, at(100)).is_none());
+    assert!(Sealer::new().previous(&rotated, at(0)).is_none());
+}
+
+#[test]
+fn nothing_is_sealed_the_same_twice() {
+    let sealer = Sealer::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..64 {
+        let sealed = sealer.seal(&access(), &record("abc", None)).unwrap();
+        let (head, random) = sealed[..PREFIX_BYTES].split_at(MAGIC.len() + 1);
+        assert_eq!(head, b"bloomtok\x01");
+        assert!(seen.insert(random[..32].to_vec()), "a salt came twice");
+        assert!(seen.insert(random[32..].to_vec()), "a nonce came twice");
+        assert!(seen.insert(sealed[PREFIX_BYTES..].to_vec()));
+    }
+}
+
+#[test]
+fn debug_shows_no_key_and_no_secret() {
+    let secret = ClientSecret::new("canary of the previous secret 0123").unwrap();
+    for sealer in [Sealer::new(), Sealer::with_key([0xab; 32])] {
+        let sealer = sealer.previous_secret(secret.clone(), at(1));
+        let shown = format!("{sealer:?} {sealer:#?}");
+        assert!(shown.contains("Sealer(with "), "{shown}");
+        for canary in ["canary", "171", "abab", "ab, "] {
+            assert!(!shown.contains(canary), "{shown}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(
+        token in "[!-~]{1,200}",
+        scopes in prop::option::of("[!#-\\[\\]-~]{0,20}( [!#-\\[\\]-~]{1,20}){0,3}"),
+        sent_at in any::<u64>(),
+        lifetime in any::<u64>(),
+    ) {
+        let scopes: Option<Scopes> = scopes.map(|scopes| scopes.parse().unwrap());
+        let sent_at = SystemTime::UNIX_EPOCH + Duration::from_nanos(sent_at);
+        let lifetime = Duration::from_nanos(lifetime);
+        let record = CacheRecord::new(&token, scopes, sent_at, lifetime).unwrap();
+        let bytes = record::encode(&record, TAG_BYTES).unwrap();
+        prop_assert!(bytes.capacity() >= bytes.len() + TAG_BYTES);
+        let decoded = record::decode(&bytes).unwrap();
+        prop_assert_eq!(decoded.token().scopes(), record.token().scopes());
+        prop_assert_eq!(decoded, record);
+    }
+
+    #[test]
+    fn d8_no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        // What got through the cipher could still be of another program with
+        // the same secret.
+        let _ = record::decode(&bytes);
+        let sealed = [&MAGIC[..], &[1], &bytes].concat();
+        prop_assert!(Sealer::new().open(&access(), &sealed).is_err());
+    }
+}
