@@ -12,7 +12,9 @@
 
 #![forbid(unsafe_code)]
 
+mod leases;
 mod memory;
+mod rules;
 #[cfg(feature = "file")]
 mod seal;
 
