@@ -1,6 +1,8 @@
 //! Caches that keep access tokens for more than one provider.
 //!
 //! - [`MemoryCache`]: shared by the providers of one process.
+//! - `MokaCache` (feature `moka`): the same with a bound, for the tokens of
+//!   thousands of clients.
 //!
 //! All of them implement [`bloom_auth_core::TokenCache`] and pass its
 //! conformance suite (feature `test-util` of the core crate), which caches of
@@ -9,15 +11,20 @@
 //! # Crate features
 //!
 //! - `file`: `Sealer`, which encrypts records at rest.
+//! - `moka`: `MokaCache`, on the crate of that name.
 
 #![forbid(unsafe_code)]
 
 mod leases;
 mod memory;
+#[cfg(feature = "moka")]
+mod moka_cache;
 mod rules;
 #[cfg(feature = "file")]
 mod seal;
 
 pub use memory::MemoryCache;
+#[cfg(feature = "moka")]
+pub use moka_cache::{MokaCache, MokaCacheBuilder};
 #[cfg(feature = "file")]
 pub use seal::{MAX_SEALED_BYTES, SealError, Sealer};

@@ -3,4 +3,9 @@
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+#[cfg(feature = "moka")]
+mod moka;
+#[cfg(test)]
 mod sharing;
+#[cfg(test)]
+mod support;

@@ -8,9 +8,7 @@ use std::{
 
 use bloom_auth_cache::MemoryCache;
 use bloom_auth_core::{
-    AuthVersion, CacheAccess, CacheRecord, ClientCredentials, ClientId, ClientSecret, Clock,
-    Environment, Lease, Timestamp, TokenCache,
-    protocol::TokenRequest,
+    Clock, Lease, Timestamp, TokenCache,
     test_util::{
         ManualClock,
         cache_suite::{self, Leases},
@@ -18,21 +16,7 @@ use bloom_auth_core::{
 };
 use tokio::task::JoinSet;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn access(id: &str) -> CacheAccess {
-    let secret = ClientSecret::new("canary-of-the-secret").unwrap();
-    let credentials = ClientCredentials::new(ClientId::new(id).unwrap(), secret);
-    CacheAccess::new(
-        &TokenRequest::new(Environment::sandbox(AuthVersion::V1)),
-        &credentials,
-    )
-}
-
-fn record(token: &str, sent_at: SystemTime, lifetime: Duration) -> CacheRecord {
-    CacheRecord::new(token, None, sent_at, lifetime).unwrap()
-}
+use crate::support::{HOUR, MINUTE, access, record};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn k5_k6_it_conforms() {
