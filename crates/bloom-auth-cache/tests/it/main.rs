@@ -1,10 +1,14 @@
 //! Tests of the caches: the conformance suite, and what each does beyond it.
 
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 #[cfg(feature = "moka")]
 mod moka;
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
