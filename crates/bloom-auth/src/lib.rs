@@ -56,6 +56,8 @@
 //!
 //! - `rustls` (default): TLS by rustls with aws-lc-rs, on the platform's root
 //!   certificates unless own ones are given.
+//! - `moka`: `MokaCache`, which shares the tokens of thousands of clients
+//!   within a bound.
 
 #![forbid(unsafe_code)]
 
@@ -65,6 +67,9 @@ mod settings;
 pub use auth::{BloomAuth, BloomAuthBuilder};
 #[doc(inline)]
 pub use bloom_auth_cache::MemoryCache;
+#[cfg(feature = "moka")]
+#[doc(inline)]
+pub use bloom_auth_cache::{MokaCache, MokaCacheBuilder};
 /// All of the core crate, for what is not here by name.
 #[doc(no_inline)]
 pub use bloom_auth_core as core;
