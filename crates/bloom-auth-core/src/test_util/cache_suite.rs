@@ -40,6 +40,7 @@ use tokio::time::timeout;
 
 pub use cancellation::{
     a_cancelled_call_leaves_the_cache_usable, a_cancelled_lease_call_holds_nothing,
+    a_cancelled_waiter_harms_nobody,
 };
 pub use keys::{
     another_secret_gets_nothing, order_within_a_key_does_not_matter,
@@ -47,7 +48,7 @@ pub use keys::{
 };
 pub use leases::{
     a_lease_ends_with_its_guard, a_lease_is_exclusive_for_its_key,
-    one_of_many_who_ask_gets_the_lease,
+    a_lease_of_a_dead_holder_becomes_free, one_of_many_who_ask_gets_the_lease,
 };
 pub use races::{
     concurrent_removals_spare_what_is_newer, concurrent_users_of_many_keys_do_not_mix,
@@ -112,8 +113,10 @@ where
     let leases = [
         a_lease_is_exclusive_for_its_key(&make().await).await,
         a_lease_ends_with_its_guard(&shared().await).await,
+        a_lease_of_a_dead_holder_becomes_free(&shared().await).await,
         one_of_many_who_ask_gets_the_lease(&shared().await).await,
         a_cancelled_lease_call_holds_nothing(&make().await).await,
+        a_cancelled_waiter_harms_nobody(&make().await).await,
     ];
     let [first, ..] = leases;
     assert!(

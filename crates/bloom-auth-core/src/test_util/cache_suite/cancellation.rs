@@ -3,7 +3,7 @@
 use super::{
     Leases, assert_is, cut_short,
     keys::base,
-    leases::{ask, becomes_free},
+    leases::{ask, assert_held, becomes_free},
     load, record, store,
 };
 use crate::cache::{Lease, TokenCache};
@@ -65,6 +65,32 @@ pub async fn a_cancelled_lease_call_holds_nothing(cache: &dyn TokenCache) -> Lea
         let after = format!("a call for it was dropped at poll {polls}");
         drop(becomes_free(cache, &access, &after).await);
         if is_ready {
+            break;
+        }
+    }
+    Leases::Exercised
+}
+
+/// Whoever asks for a lease that is out, and goes away meanwhile, takes it
+/// neither from its holder nor from whoever asks next.
+pub async fn a_cancelled_waiter_harms_nobody(cache: &dyn TokenCache) -> Leases {
+    let access = base();
+    let Some(guard) = ask(cache, &access, "nobody has asked before").await else {
+        return Leases::NotNeeded;
+    };
+    drop(guard);
+    for polls in 0..POLLS {
+        let guard = becomes_free(cache, &access, "its guard was dropped").await;
+        let waiter = cut_short(cache.lease(&access), polls).await;
+        let is_granted = matches!(waiter, Some(Ok(Lease::Granted(_))));
+        assert!(!is_granted, "the lease was granted while it was out");
+        let when = format!("after somebody who asked for it went away at poll {polls}");
+        assert_held(cache, &access, &when).await;
+        drop(guard);
+        // What the waiter was told, if anything, is still with it.
+        let after = format!("its guard was dropped, {when}");
+        drop(becomes_free(cache, &access, &after).await);
+        if waiter.is_some() {
             break;
         }
     }

@@ -1,8 +1,16 @@
 //! One at a time may fetch, and nobody's end keeps the others from it.
 
-use std::{future::pending, sync::Arc, thread, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    panic::resume_unwind,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use tokio::{
+    runtime::Builder,
     sync::{Barrier, oneshot},
     task::JoinSet,
     time::{sleep, timeout},
@@ -43,8 +51,8 @@ pub async fn a_lease_is_exclusive_for_its_key(cache: &dyn TokenCache) -> Leases 
     Leases::Exercised
 }
 
-/// A lease is free again when its guard is dropped: here, in another task, in
-/// a thread without a runtime, or with a task that is aborted.
+/// A lease is free again when its guard is dropped: here, in another task, or
+/// in a thread without a runtime.
 pub async fn a_lease_ends_with_its_guard(cache: &Arc<dyn TokenCache>) -> Leases {
     let access = base();
     let Some(guard) = ask(&**cache, &access, "nobody has asked before").await else {
@@ -66,23 +74,73 @@ pub async fn a_lease_ends_with_its_guard(cache: &Arc<dyn TokenCache>) -> Leases 
 
     let when = "its guard was dropped in a thread without a runtime";
     drop(becomes_free(&**cache, &access, when).await);
+    Leases::Exercised
+}
+
+/// A lease is free again when its holder is no more: its task was aborted, has
+/// panicked, or went down with its runtime.
+pub async fn a_lease_of_a_dead_holder_becomes_free(cache: &Arc<dyn TokenCache>) -> Leases {
+    let access = base();
+    let Some(guard) = ask(&**cache, &access, "nobody has asked before").await else {
+        return Leases::NotNeeded;
+    };
+    drop(guard);
 
     let (granted, is_granted) = oneshot::channel();
     let mut tasks = JoinSet::new();
-    tasks.spawn({
-        let (cache, access) = (Arc::clone(cache), access.clone());
-        async move {
-            let _guard = becomes_free(&*cache, &access, "its guard was dropped").await;
-            // Whoever waits for it has its own complaint.
-            let _ = granted.send(());
-            pending::<()>().await;
-        }
-    });
+    tasks.spawn(hold(Arc::clone(cache), granted, pending()));
     assert!(is_granted.await.is_ok(), "a task of the suite has panicked");
     assert_held(&**cache, &access, "while another task has the lease").await;
     tasks.shutdown().await;
     drop(becomes_free(&**cache, &access, "the task that held it was aborted").await);
+
+    let (granted, is_granted) = oneshot::channel();
+    let (end, is_over) = oneshot::channel::<()>();
+    tasks.spawn(hold(Arc::clone(cache), granted, async {
+        let _ = is_over.await;
+        // As a panic does, but without its message among those of the test.
+        resume_unwind(Box::new("as a holder with a bug may"));
+    }));
+    assert!(is_granted.await.is_ok(), "a task of the suite has panicked");
+    assert_held(&**cache, &access, "while another task has the lease").await;
+    drop(end);
+    while tasks.join_next().await.is_some() {}
+    drop(becomes_free(&**cache, &access, "the task that held it has panicked").await);
+
+    let (gone, is_gone) = oneshot::channel();
+    let holder = Arc::clone(cache);
+    let thread = thread::spawn(move || {
+        let held = hold_until_the_runtime_ends(holder);
+        // Whoever waits sees the thread end, too.
+        let _ = gone.send(held);
+    });
+    let held = matches!(is_gone.await, Ok(Ok(())));
+    assert!(
+        thread.join().is_ok() && held,
+        "a thread of the suite has panicked"
+    );
+    drop(becomes_free(&**cache, &access, "the runtime that held it was dropped").await);
     Leases::Exercised
+}
+
+/// Takes the lease, says so, and keeps it until the end.
+async fn hold(
+    cache: Arc<dyn TokenCache>,
+    granted: oneshot::Sender<()>,
+    end: impl Future<Output = ()> + Send,
+) {
+    let _guard = becomes_free(&*cache, &base(), "its guard was dropped").await;
+    // Whoever waits for it has its own complaint.
+    let _ = granted.send(());
+    end.await;
+}
+
+/// Drops a runtime while one of its tasks holds the lease.
+fn hold_until_the_runtime_ends(cache: Arc<dyn TokenCache>) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (granted, is_granted) = oneshot::channel();
+    runtime.spawn(hold(cache, granted, pending()));
+    runtime.block_on(is_granted).map_err(io::Error::other)
 }
 
 /// Of many who ask at once, exactly one is granted the lease.
@@ -145,7 +203,7 @@ pub(super) async fn ask(
     }
 }
 
-async fn assert_held(cache: &dyn TokenCache, access: &CacheAccess, when: &str) {
+pub(super) async fn assert_held(cache: &dyn TokenCache, access: &CacheAccess, when: &str) {
     match lease(cache, access).await {
         Lease::Held => {}
         Lease::Granted(_) => panic!("{when}: it was granted once more"),

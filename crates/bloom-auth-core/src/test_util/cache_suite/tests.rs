@@ -48,6 +48,10 @@ enum Flaw {
     FreesInRuntimeOnly,
     RacyLease,
     LeaksWhenCancelled,
+    KeepsWhenPanicking,
+    FreesInItsRuntime,
+    CancelledWaiterFrees,
+    CancelledWaiterQueues,
     Fails,
     Hangs,
 }
@@ -65,6 +69,7 @@ struct State {
     removed: Vec<TokenHash>,
     leases: HashMap<CacheKey, usize>,
     asked: Option<CacheKey>,
+    waiters: usize,
 }
 
 impl Flawed {
@@ -204,6 +209,7 @@ impl TokenCache for Flawed {
         let is_free = |state: &State| state.leases.get(&key).is_none_or(|out| *out < limit);
         let was_free = is_free(&self.state());
         self.wait().await?;
+        let mut waiter = false;
         {
             let mut state = self.state();
             let is_free = is_free(&state);
@@ -211,16 +217,37 @@ impl TokenCache for Flawed {
                 Flaw::NoLeases => return Ok(Lease::NotNeeded),
                 Flaw::NoSecondLease if !is_free => return Ok(Lease::NotNeeded),
                 Flaw::RacyLease if was_free => {}
+                Flaw::CancelledWaiterFrees if !is_free => waiter = true,
+                Flaw::CancelledWaiterQueues if !is_free => {
+                    state.waiters += 1;
+                    waiter = true;
+                }
                 _ if !is_free => return Ok(Lease::Held),
+                // Whoever waits in the queue goes first.
+                _ if state.waiters > 0 => return Ok(Lease::Held),
                 _ => {}
             }
-            *state.leases.entry(key.clone()).or_default() += 1;
+            if !waiter {
+                *state.leases.entry(key.clone()).or_default() += 1;
+            }
         }
         if self.has(Flaw::LeaksWhenCancelled) {
             self.wait().await?;
         }
-        let (flaw, state) = (self.flaw, Arc::clone(&self.state));
-        Ok(Lease::Granted(LeaseGuard::new(Guard { flaw, state, key })))
+        let guard = Guard {
+            flaw: self.flaw,
+            state: Arc::clone(&self.state),
+            key,
+            runtime: tokio::runtime::Handle::current(),
+        };
+        if waiter {
+            // As if to hear of the lease when it is free.
+            self.wait().await?;
+            self.state().waiters = 0;
+            std::mem::forget(guard);
+            return Ok(Lease::Held);
+        }
+        Ok(Lease::Granted(LeaseGuard::new(guard)))
     }
 }
 
@@ -228,6 +255,7 @@ struct Guard {
     flaw: Flaw,
     state: Arc<Mutex<State>>,
     key: CacheKey,
+    runtime: tokio::runtime::Handle,
 }
 
 impl Drop for Guard {
@@ -237,6 +265,14 @@ impl Drop for Guard {
             Flaw::NeverFrees => {}
             Flaw::FreesInRuntimeOnly if tokio::runtime::Handle::try_current().is_err() => {}
             Flaw::FreesAllLeases => state.leases.clear(),
+            Flaw::KeepsWhenPanicking if std::thread::panicking() => {}
+            Flaw::FreesInItsRuntime => {
+                let (state, key) = (Arc::clone(&self.state), self.key.clone());
+                self.runtime.spawn(async move {
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    state.leases.remove(&key);
+                });
+            }
             _ => {
                 state.leases.remove(&self.key);
             }
@@ -335,6 +371,22 @@ async fn every_flaw_is_caught_by_the_check_that_looks_for_it() {
         (
             Flaw::LeaksWhenCancelled,
             "a call for it was dropped at poll 2",
+        ),
+        (
+            Flaw::KeepsWhenPanicking,
+            "the task that held it has panicked",
+        ),
+        (
+            Flaw::FreesInItsRuntime,
+            "the runtime that held it was dropped",
+        ),
+        (
+            Flaw::CancelledWaiterFrees,
+            "went away at poll 2: it was granted once more",
+        ),
+        (
+            Flaw::CancelledWaiterQueues,
+            "after its guard was dropped, after somebody who asked for it went away",
         ),
         (Flaw::Fails, "`store` failed: no connection"),
         (Flaw::Hangs, "`store` is stuck"),
