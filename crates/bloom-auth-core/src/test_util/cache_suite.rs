@@ -13,6 +13,9 @@
 //! assert_eq!(leases, Leases::Exercised);
 //! # }
 //! ```
+//!
+//! A cache that keeps its records outside the process also calls
+//! [`poisoned_entries_are_misses`], which needs to see its bytes.
 
 #![expect(
     clippy::panic,
@@ -22,6 +25,7 @@
 mod cancellation;
 mod keys;
 mod leases;
+mod poison;
 mod races;
 mod records;
 
@@ -50,6 +54,7 @@ pub use leases::{
     a_lease_ends_with_its_guard, a_lease_is_exclusive_for_its_key,
     a_lease_of_a_dead_holder_becomes_free, one_of_many_who_ask_gets_the_lease,
 };
+pub use poison::{BitFlips, RawEntries, poisoned_entries_are_misses};
 pub use races::{
     concurrent_removals_spare_what_is_newer, concurrent_users_of_many_keys_do_not_mix,
     concurrent_writers_leave_the_latest,

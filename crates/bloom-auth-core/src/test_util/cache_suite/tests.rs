@@ -1,6 +1,8 @@
 //! The suite's positive controls: a cache that is right passes, and each of
 //! those that are wrong in one way fails the check that looks for it.
 
+mod poisoned;
+
 use std::{
     collections::HashMap,
     future::ready,
@@ -286,8 +288,15 @@ fn is_over(record: &CacheRecord) -> bool {
 
 /// Runs the suite; what it panics with is the error.
 async fn run(flaw: Flaw) -> Result<Leases, String> {
+    outcome(all(move || ready(Flawed::new(flaw)))).await
+}
+
+/// What a task ends with; what it panics with is the error.
+async fn outcome<T: Send + 'static>(
+    check: impl Future<Output = T> + Send + 'static,
+) -> Result<T, String> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(all(move || ready(Flawed::new(flaw))));
+    tasks.spawn(check);
     let outcome = tasks.join_next().await.unwrap();
     outcome.map_err(|error| {
         let panic = error.into_panic();
