@@ -202,3 +202,43 @@ fn r2_a_hanging_cache_is_left_alone_for_a_growing_while() {
         }
     });
 }
+
+#[test]
+fn r1_the_while_ends_and_the_next_one_is_short_again() {
+    paused().block_on(async {
+        let cache = TestCache::default();
+        cache.set_mood(Mood::Fails);
+        let replies = (0..300).map(|n| token_reply(&n.to_string(), 1));
+        let transport = ScriptedTransport::new(replies);
+        let provider = cached(&transport, cache.clone());
+        // Fetches every second; says after how many the cache was asked.
+        let asked_after = async |seconds: u64| {
+            for second in 1..=seconds {
+                sleep(Duration::from_secs(1)).await;
+                provider.token().await.unwrap();
+                if !cache.take_calls().is_empty() {
+                    return Some(second);
+                }
+            }
+            None
+        };
+        provider.token().await.unwrap();
+        assert_eq!(cache.take_calls(), ["load"]);
+        for skip in [1, 2, 4, 8, 16, 32, 60] {
+            assert_eq!(asked_after(61).await, Some(skip));
+        }
+        cache.set_mood(Mood::Works);
+        assert_eq!(asked_after(61).await, Some(60));
+        // In use again, at once and for everything.
+        for _ in 0..3 {
+            assert_eq!(asked_after(1).await, Some(1));
+        }
+        let requests = transport.request_count();
+        assert_eq!(cache.tokens(), [(requests - 1).to_string()]);
+        cache.set_mood(Mood::Fails);
+        for skip in [1, 1, 2, 4] {
+            assert_eq!(asked_after(61).await, Some(skip));
+        }
+        assert_eq!(provider.status().counts.failures, 0);
+    });
+}

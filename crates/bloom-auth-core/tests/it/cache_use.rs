@@ -57,6 +57,29 @@ fn a_hit_is_one_load_and_nothing_else() {
 }
 
 #[test]
+fn r3_a_fresh_token_is_served_without_a_call_of_the_cache() {
+    for mood in [Mood::Works, Mood::Fails, Mood::Hangs] {
+        paused().block_on(async {
+            let cache = TestCache::default();
+            let transport = ScriptedTransport::new([token_reply("A", 3600)]);
+            let provider = cached(&transport, cache.clone());
+            provider.token().await.unwrap();
+            // The control: the cold call has asked it.
+            assert!(!cache.take_calls().is_empty());
+            cache.set_mood(mood);
+            for _ in 0..1000 {
+                let token = ready(provider.token()).unwrap().unwrap();
+                assert_eq!(name(&token), "A");
+                settle().await;
+                sleep(Duration::from_secs(2)).await;
+            }
+            assert!(cache.take_calls().is_empty(), "{mood:?}");
+            assert_eq!(transport.request_count(), 1);
+        });
+    }
+}
+
+#[test]
 fn a1_the_cache_is_told_of_a_rejected_token_before_it_is_asked() {
     paused().block_on(async {
         let mut order = mockall::Sequence::new();

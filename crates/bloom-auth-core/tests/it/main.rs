@@ -2,6 +2,8 @@
 //! under concurrency, runtimes that die, caches and sources in trouble.
 
 #[cfg(test)]
+mod cache_lies;
+#[cfg(test)]
 mod cache_trouble;
 #[cfg(test)]
 mod cache_use;
