@@ -4,9 +4,10 @@ use std::{future::ready, sync::Arc, time::Duration};
 
 use bloom_auth_cache::MokaCache;
 use bloom_auth_core::{
-    CacheAccess, Clock, Lease, TokenCache,
+    AuthVersion, CacheAccess, ClientCredentials, ClientId, ClientSecret, Clock, Environment, Lease,
+    TokenCache, TokenProvider,
     test_util::{
-        ManualClock,
+        ManualClock, Reply, ScriptedTransport,
         cache_suite::{self, Leases},
     },
 };
@@ -259,4 +260,34 @@ async fn debug_shows_neither_token_nor_secret() {
     let expected = "MokaCache(about 1 records, at most 7)";
     assert!(shown.contains(expected), "{shown}");
     assert!(!shown.contains("canary-of"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_token_that_had_to_go_costs_one_request() {
+    let cache = MokaCache::new(1).unwrap();
+    let transport =
+        ScriptedTransport::new(["t1", "t2", "t3"].map(|token| Reply::token(token, 3600)));
+    // A provider of a process that has just come up, but for its cache.
+    let token_of = async |id: &str| {
+        let id = ClientId::new(id).unwrap();
+        let credentials = ClientCredentials::new(id, ClientSecret::new("secret").unwrap());
+        let environment = Environment::sandbox(AuthVersion::V1);
+        let provider = TokenProvider::builder(environment, credentials, transport.clone());
+        let provider = provider.cache(cache.clone()).build().unwrap();
+        let token = provider.token().await.unwrap().expose().to_owned();
+        assert_eq!(cache.len(), 1);
+        assert_eq!(provider.status().counts.cache_errors, 0);
+        token
+    };
+    for (id, expected) in [
+        ("a", "t1"),
+        ("a", "t1"),
+        ("b", "t2"),
+        ("b", "t2"),
+        ("a", "t3"),
+        ("a", "t3"),
+    ] {
+        assert_eq!(token_of(id).await, expected, "{id}");
+    }
+    assert_eq!(transport.request_count(), 3);
 }
