@@ -1,6 +1,7 @@
 //! The project's own rules, each a function over data, so that a test can show it what it must catch.
 
 mod code;
+mod faults;
 mod layers;
 mod manifests;
 mod markdown;
@@ -44,6 +45,10 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         name: "attributes and macros",
         check: |it| Ok(code::check(&it.texts)),
+    },
+    Rule {
+        name: "faults",
+        check: |it| Ok(faults::check(&it.texts)),
     },
     Rule {
         name: "markdown links",
