@@ -1,6 +1,6 @@
 //! What tests of providers, transports and caches need: clocks that obey,
 //! a transport, a server and credentials that follow a script, conformance
-//! suites, and mocks.
+//! suites, mocks, and a way to say that a test cannot run here.
 //!
 //! Feature `test-util`; not covered by the promises of semantic versioning.
 
@@ -10,6 +10,7 @@ mod credentials;
 mod entropy;
 mod mocks;
 mod scripted_server;
+mod skip;
 mod transport;
 pub mod transport_suite;
 
@@ -18,4 +19,5 @@ pub use credentials::ScriptedCredentials;
 pub use entropy::FixedEntropy;
 pub use mocks::{MockCredentialsSource, MockTokenCache, MockTransport};
 pub use scripted_server::{ScriptedServer, Seen, Turn};
+pub use skip::{skip, tool};
 pub use transport::{Reply, ScriptedTransport, SentRequest};

@@ -1,0 +1,102 @@
+//! Tests that this machine cannot run: they are counted, not passed over.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// The folder where tests that could not run leave a note. `cargo xtask test`
+/// sets it, and counts the notes; it knows this name too.
+const FOLDER: &str = "BLOOM_AUTH_TEST_SKIPS";
+
+/// Says that `test` cannot run here, and why; it should then return.
+///
+/// A reason is a tool that is missing (see [`tool`]), or a right: who is not
+/// root cannot become another user.
+/// `cargo xtask test` counts the test as skipped, and as failed in CI, where
+/// nothing may be skipped. With plain `cargo test`, a line on stderr is all.
+///
+/// # Panics
+///
+/// If the note cannot be left: the test would count as passed.
+#[expect(
+    clippy::panic,
+    reason = "a skip that nobody hears of must fail the test"
+)]
+pub fn skip(test: &str, reason: &str) {
+    if let Err(error) = note(folder().as_deref().map(Path::new), test, reason) {
+        panic!("cannot note that `{test}` is skipped: {error}");
+    }
+}
+
+/// Whether this tool is installed: `<name> --version` runs and ends well.
+#[must_use]
+pub fn tool(name: &str) -> bool {
+    let mut command = Command::new(name);
+    command.arg("--version").stdin(Stdio::null());
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how the runner of the tests talks to them"
+)]
+fn folder() -> Option<OsString> {
+    std::env::var_os(FOLDER)
+}
+
+/// Leaves the note, in a file of its own; without a folder, on stderr.
+fn note(folder: Option<&Path>, test: &str, reason: &str) -> io::Result<()> {
+    let note = format!("{test}: {reason}\n");
+    let Some(folder) = folder else {
+        // Not by `eprintln!`, which is captured while a test goes well.
+        return io::stderr().write_all(format!("SKIPPED {note}").as_bytes());
+    };
+    // Tests of two crates may have one name. And `::` cannot be in the names
+    // of files everywhere.
+    let name = test.replace(|c: char| !c.is_alphanumeric() && c != '_', "-");
+    fs::write(folder.join(format!("{name}.{}", std::process::id())), note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_leaves_one_note_however_often_it_says_so() {
+        let name = format!("bloom-auth-skip-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).unwrap();
+        note(Some(&folder), "tests::a", "needs strace").unwrap();
+        note(Some(&folder), "tests::a", "needs strace, and root").unwrap();
+        note(Some(&folder), "tests::b", "needs root").unwrap();
+
+        let entries = fs::read_dir(&folder).unwrap();
+        let mut notes: Vec<String> = entries
+            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect();
+        notes.sort();
+        fs::remove_dir_all(&folder).unwrap();
+        let expected = [
+            "tests::a: needs strace, and root\n",
+            "tests::b: needs root\n",
+        ];
+        assert_eq!(notes, expected);
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_left_is_an_error() {
+        let folder = std::env::temp_dir().join("bloom-auth-skip/no-such-folder");
+        note(Some(&folder), "a", "needs strace").unwrap_err();
+    }
+
+    #[test]
+    fn tools_are_found_if_they_run() {
+        // Cargo runs these tests, or whoever does knows where it is.
+        assert!(tool(env!("CARGO")));
+        assert!(!tool("no-such-tool"));
+    }
+}
