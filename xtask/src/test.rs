@@ -2,6 +2,7 @@
 
 mod examples;
 mod libtest;
+mod skips;
 
 use crate::stream::{self, Line};
 use crate::{Verdict, sys};
@@ -22,6 +23,12 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
         }
     }
 
+    if !summary.skips.is_empty() {
+        println!();
+    }
+    for skip in &summary.skips {
+        println!("SKIPPED {skip}");
+    }
     if !summary.failures.is_empty() {
         println!("\nfailed:");
         for failure in &summary.failures {
@@ -46,6 +53,8 @@ fn run_tests(config: &Config) -> anyhow::Result<Summary> {
     if config.long {
         cargo.env("BLOOM_AUTH_TEST_LONG", "1");
     }
+    let skips = skips::folder()?;
+    cargo.env(skips::FOLDER, &skips);
 
     let mut tally = Tally::default();
     let mut targets = Vec::new();
@@ -55,11 +64,9 @@ fn run_tests(config: &Config) -> anyhow::Result<Summary> {
     })?;
     tally.finish();
     let cargo_problem = (!status.success()).then(|| status.to_string());
-    Ok(Summary::of_tests(
-        &tally,
-        &targets,
-        cargo_problem.as_deref(),
-    ))
+    let mut summary = Summary::of_tests(&tally, &targets, cargo_problem.as_deref());
+    summary.skip(skips::read(&skips)?, sys::in_ci());
+    Ok(summary)
 }
 
 /// The target that cargo names in a line such as ``error: test failed, to rerun pass `-p a --lib` ``.
@@ -70,12 +77,13 @@ fn failed_target(line: &str) -> Option<&str> {
     rest.strip_suffix('`')
 }
 
-/// Counts, and a line for each thing that failed.
+/// Counts, and a line for each thing that failed or was skipped.
 #[derive(Debug, Default)]
 struct Summary {
     passed: u64,
     failed: u64,
     failures: Vec<String>,
+    skips: Vec<String>,
 }
 
 impl Summary {
@@ -117,8 +125,25 @@ impl Summary {
         self.failures.push(what);
     }
 
+    /// Takes tests that could not run out of those that passed, as which they were reported. On
+    /// a laptop that is all; in CI every test has to run.
+    fn skip(&mut self, skips: Vec<String>, in_ci: bool) {
+        for skip in skips {
+            self.passed = self.passed.saturating_sub(1);
+            if in_ci {
+                self.fail(1, format!("skipped test {skip}"));
+            } else {
+                self.skips.push(skip);
+            }
+        }
+    }
+
     fn line(&self) -> String {
-        format!("tests: {} passed, {} failed", self.passed, self.failed)
+        let mut line = format!("tests: {} passed, {} failed", self.passed, self.failed);
+        if !self.skips.is_empty() {
+            line.push_str(&format!(", {} skipped", self.skips.len()));
+        }
+        line
     }
 
     /// A run without a single test proves nothing, so it fails.
@@ -190,6 +215,27 @@ mod tests {
             "tests: 1 passed, 1 failed",
             Verdict::Failed,
         );
+    }
+
+    #[test]
+    fn skipped_tests_did_not_pass_and_fail_in_ci() {
+        let mut tally = Tally::default();
+        tally.line("running 3 tests");
+        tally.line("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+        let skips = || vec!["a: needs strace".to_owned(), "b: needs root".to_owned()];
+        let mut summary = Summary::of_tests(&tally, &[], None);
+        summary.skip(skips(), false);
+        assert_eq!(summary.line(), "tests: 1 passed, 0 failed, 2 skipped");
+        assert_eq!(summary.verdict(), Verdict::Passed);
+
+        let mut summary = Summary::of_tests(&tally, &[], None);
+        summary.skip(skips(), true);
+        assert_eq!(summary.line(), "tests: 1 passed, 2 failed");
+        assert_eq!(
+            summary.failures.first().unwrap(),
+            "skipped test a: needs strace"
+        );
+        assert_eq!(summary.verdict(), Verdict::Failed);
     }
 
     #[test]
