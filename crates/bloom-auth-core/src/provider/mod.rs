@@ -20,6 +20,7 @@ mod settings;
 mod shared;
 mod state;
 mod status;
+mod tasks;
 mod timing;
 mod tombstones;
 
@@ -335,7 +336,12 @@ impl TokenProvider {
             progress: flight::progress(now.monotonic),
         });
         engine.flight = Some(flight.clone());
+        // The newest task has a place before it can be over.
+        let given_up = engine.tasks.reserve(generation);
         drop(engine);
+        if let Some(given_up) = given_up {
+            given_up.abort();
+        }
         shared.counters.fetches.add();
         // Without the lock: a runtime that is shutting down drops the task at
         // once, and the task then reports back.

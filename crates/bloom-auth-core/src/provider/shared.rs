@@ -5,7 +5,6 @@
 //! drop of somebody's error, no abort of a task.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -22,6 +21,7 @@ use super::{
     settings::Settings,
     state::{Held, Origin, State},
     status::Counters,
+    tasks::Tasks,
     timing::Freshness,
 };
 use crate::{
@@ -34,10 +34,6 @@ use crate::{
     token::{AccessToken, TokenHash},
     transport::Transport,
 };
-
-/// The newest flight's task, and that of the one before it, which may have
-/// been superseded and still bring a token.
-const MAX_TASKS: usize = 2;
 
 /// Held by the provider and by its tasks.
 pub(super) struct Shared {
@@ -58,8 +54,7 @@ pub(super) struct Engine {
     pub(super) state: State,
     /// The flight that `state` knows by its generation.
     pub(super) flight: Option<Flight>,
-    /// By generation.
-    pub(super) tasks: BTreeMap<u64, AbortHandle>,
+    pub(super) tasks: Tasks<AbortHandle>,
     pub(super) gate: CacheGate,
 }
 
@@ -145,6 +140,9 @@ impl Shared {
         {
             engine.flight = None;
         }
+        let handle = engine.tasks.remove(generation);
+        drop(engine);
+        drop(handle);
     }
 
     pub(super) fn untold_rejections(&self) -> Vec<TokenHash> {
@@ -190,22 +188,17 @@ impl Shared {
         }
     }
 
-    /// Keeps the handle of a new task. What it pushes out has been superseded
-    /// twice, or is over.
+    /// Keeps the handle of a new task, unless it has lost its place meanwhile:
+    /// then it is over, or has been superseded twice.
     pub(super) fn own(&self, generation: u64, task: AbortHandle) {
-        let mut engine = self.engine();
-        engine.tasks.insert(generation, task);
-        engine.tasks.retain(|_, task| !task.is_finished());
-        let is_full = engine.tasks.len() > MAX_TASKS;
-        let given_up = is_full.then(|| engine.tasks.pop_first()).flatten();
-        drop(engine);
-        if let Some((_, given_up)) = given_up {
-            given_up.abort();
+        let without_place = self.engine().tasks.fill(generation, task);
+        if let Some(task) = without_place {
+            task.abort();
         }
     }
 
     /// The tasks that may still run.
     pub(super) fn take_tasks(&self) -> impl Iterator<Item = AbortHandle> {
-        std::mem::take(&mut self.engine().tasks).into_values()
+        std::mem::take(&mut self.engine().tasks).into_handles()
     }
 }
