@@ -50,6 +50,7 @@
 //!
 //! - [`TokenProvider`]: the engine. It decides when to fetch, shares each fetch
 //!   among all callers, and says of itself what it does ([`Status`]).
+//! - [`TokenProviders`]: one engine for each of many keys, such as tenants.
 //! - [`Environment`], [`Scopes`], [`ClientAuthentication`]: what to ask for.
 //! - [`CredentialsSource`]: who asks; [`EnvironmentCredentials`],
 //!   [`FileCredentials`], or [`ClientCredentials`] that never change.
@@ -92,6 +93,7 @@ mod environment;
 mod error;
 pub mod protocol;
 mod provider;
+mod providers;
 mod scope;
 #[cfg(feature = "test-util")]
 pub mod test_util;
@@ -109,6 +111,7 @@ pub use entropy::{Entropy, SystemEntropy};
 pub use environment::{AuthVersion, ClientAuthentication, Environment, EnvironmentBuilder};
 pub use error::{ConfigurationError, Error, ErrorKind, Recovery, chain};
 pub use provider::{Counts, Rejection, Status, TokenProvider, TokenProviderBuilder, TokenState};
+pub use providers::{TokenProviders, TokenProvidersBuilder};
 pub use scope::Scopes;
 pub use token::{AccessToken, Fingerprint, TokenHash};
 pub use transport::{

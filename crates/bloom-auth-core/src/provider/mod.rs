@@ -249,6 +249,14 @@ impl TokenProvider {
         self.handle.shared.request.environment()
     }
 
+    /// Whether anybody would notice if this handle were dropped: another one
+    /// exists, or a fetch is under way (or in a runtime that nobody drives, for
+    /// as long as that exists).
+    pub(crate) fn is_in_use(&self) -> bool {
+        // In this order: whoever starts a fetch has a handle meanwhile.
+        Arc::strong_count(&self.handle) > 1 || !self.handle.shared.engine().tasks.is_empty()
+    }
+
     async fn obtain(&self, ask: Ask) -> Result<AccessToken, Error> {
         let shared = &self.handle.shared;
         for _ in 0..MAX_ROUNDS {

@@ -66,7 +66,6 @@ impl<H> Tasks<H> {
     }
 
     /// Whether no task may run.
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(Option::is_none)
     }

@@ -1,5 +1,6 @@
 //! The engine as its users meet it: scenarios that are data, exact counts
-//! under concurrency, runtimes that die, caches and sources in trouble.
+//! under concurrency, runtimes that die, caches and sources in trouble, many
+//! providers at once.
 
 #[cfg(test)]
 mod cache_lies;
@@ -9,6 +10,8 @@ mod cache_trouble;
 mod cache_use;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod providers;
 #[cfg(test)]
 mod runtimes;
 #[cfg(test)]

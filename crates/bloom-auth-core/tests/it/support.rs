@@ -16,9 +16,10 @@ use std::{
 
 use async_trait::async_trait;
 use bloom_auth_core::{
-    AccessToken, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord, Clock,
-    CredentialsSource, Entropy, Environment, Lease, LeaseGuard, RequestBody, ResponseBody,
-    TokenCache, TokenHash, TokenProvider, TokenProviderBuilder, Transport, TransportError,
+    AccessToken, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord, ClientCredentials,
+    ClientId, ClientSecret, Clock, CredentialsSource, Entropy, Environment, Lease, LeaseGuard,
+    RequestBody, ResponseBody, TokenCache, TokenHash, TokenProvider, TokenProviderBuilder,
+    Transport, TransportError,
     test_util::{Reply, ScriptedCredentials, TokioClock},
 };
 use http::{Request, Response};
@@ -200,6 +201,45 @@ impl Transport for Gate {
         bloom_auth_core::test_util::ScriptedTransport::new([reply])
             .send(request)
             .await
+    }
+}
+
+/// The credentials of the client with this id.
+pub(crate) fn client(id: &str) -> ClientCredentials {
+    let secret = ClientSecret::new(format!("{SECRET}-{id}")).unwrap();
+    ClientCredentials::new(ClientId::new(id).unwrap(), secret)
+}
+
+/// A transport that answers each client with a token of its own, and keeps
+/// nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Echo;
+
+impl Echo {
+    /// The token of the client with this id.
+    pub(crate) fn token(id: &str) -> String {
+        format!("{id}-{}", "t".repeat(300))
+    }
+}
+
+#[async_trait]
+impl Transport for Echo {
+    async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, TransportError> {
+        // As over a network, the answer does not come at once.
+        tokio::task::yield_now().await;
+        let body = request.into_body().into_bytes();
+        let form = std::str::from_utf8(&body).unwrap();
+        let mut fields = form.split('&');
+        let id = fields.find_map(|field| field.strip_prefix("client_id="));
+        let token = Self::token(id.unwrap());
+        let answer =
+            format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600}}"#);
+        let mut body = ResponseBody::new();
+        body.push(answer.as_bytes())?;
+        Ok(Response::new(body))
     }
 }
 

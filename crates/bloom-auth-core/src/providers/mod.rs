@@ -1,0 +1,281 @@
+//! Many providers behind one call: a key's provider is built when it is first
+//! asked for, and goes when it has not been for long.
+//!
+//! - [`eviction`] says who goes; it is pure.
+//! - [`shard`] holds the locks. This module is the shell: it reads the clock,
+//!   and calls the factory.
+
+mod builder;
+mod eviction;
+mod shard;
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use http::HeaderValue;
+
+pub use builder::TokenProvidersBuilder;
+
+use self::{eviction::Limits, shard::Shard};
+use crate::{
+    clock::Clock,
+    error::{ConfigurationError, Error},
+    provider::{Rejection, TokenProvider},
+    token::AccessToken,
+};
+
+/// How a key's provider is built.
+type Factory<K> = dyn Fn(&K) -> Result<TokenProvider, ConfigurationError> + Send + Sync;
+
+/// A [`TokenProvider`] for each key (a tenant, an audience, a set of scopes),
+/// all behind one call.
+///
+/// A provider is built by the factory when its key is first asked for. Keys
+/// have nothing to do with each other: each has its own token, its own single
+/// fetch, and its own trouble. Clones share everything, and nothing is spawned.
+///
+/// # What is kept
+///
+/// No more than [`max_providers`](TokenProvidersBuilder::max_providers), and
+/// none that nobody has asked for during
+/// [`idle_after`](TokenProvidersBuilder::idle_after). Who is too many is found
+/// when another provider is built, and the least recently used go first, by an
+/// order that is precise to about a second, and above some thousand providers
+/// is that of a part of them.
+///
+/// A provider that is in use stays: while a call waits for it, while it
+/// fetches, and as long as somebody holds a handle from [`get`](Self::get). So
+/// there are never two of a key that anybody could tell apart, unless one was
+/// [removed](Self::remove).
+///
+/// With a provider goes its token, and what it remembers of failures and
+/// rejections. A key that comes back costs a token request, even if its last
+/// token would still be good; a [`TokenCache`](crate::TokenCache) that the
+/// providers share saves that.
+///
+/// # Keys
+///
+/// Their `Hash` and `Eq` run under a lock, and must not call back; everything
+/// else of a key, the factory, and what providers are made of is called and
+/// dropped without one. If one of them panics, the panic is that of the call,
+/// and others are not harmed.
+///
+/// # Example
+///
+/// ```
+/// use bloom_auth_core::{
+///     AuthVersion, ClientCredentials, ClientId, ClientSecret, ConfigurationError, Environment,
+///     TokenProvider, TokenProviders,
+/// };
+/// # use bloom_auth_core::{RequestBody, ResponseBody, Transport, TransportError};
+/// #
+/// # #[derive(Clone, Debug)]
+/// # struct MyTransport;
+/// #
+/// # #[async_trait::async_trait]
+/// # impl Transport for MyTransport {
+/// #     async fn send(
+/// #         &self,
+/// #         request: http::Request<RequestBody>,
+/// #     ) -> Result<http::Response<ResponseBody>, TransportError> {
+/// #         let is_acme = request.into_body().as_bytes().windows(4).any(|it| it == b"acme");
+/// #         let mut body = ResponseBody::new();
+/// #         body.push(br#"{"token_type":"Bearer","access_token":""#)?;
+/// #         body.push(if is_acme { b"abc\"}" } else { b"xyz\"}" })?;
+/// #         Ok(http::Response::new(body))
+/// #     }
+/// # }
+/// #
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///
+/// fn credentials(tenant: &str) -> Result<ClientCredentials, ConfigurationError> {
+///     let secret = ClientSecret::new(format!("{tenant}'s, from a vault"))?;
+///     Ok(ClientCredentials::new(ClientId::new(tenant)?, secret))
+/// }
+///
+/// let transport = MyTransport; // one for all: it has the connections
+/// let providers = TokenProviders::builder(move |tenant: &String| {
+///     let environment = Environment::sandbox(AuthVersion::V1);
+///     TokenProvider::builder(environment, credentials(tenant)?, transport.clone()).build()
+/// })
+/// .build()?;
+///
+/// assert_eq!(providers.authorization(&"acme".to_owned()).await?, "Bearer abc");
+/// assert_eq!(providers.authorization(&"zeta".to_owned()).await?, "Bearer xyz");
+/// assert_eq!(providers.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+pub struct TokenProviders<K>(Arc<Inner<K>>);
+
+struct Inner<K> {
+    factory: Box<Factory<K>>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    /// Chooses the shard.
+    hasher: RandomState,
+    /// Their number is a power of two.
+    shards: Box<[Shard<K>]>,
+    /// How many providers there are in all shards.
+    total: AtomicUsize,
+}
+
+impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
+    /// A builder for the providers that this factory builds.
+    ///
+    /// The factory should build a new provider each time: a handle that it
+    /// keeps for itself keeps the provider in use. Calls that ask for a key at
+    /// the same time may each have a provider built; they all get the same one,
+    /// and the others are dropped unused.
+    pub fn builder<F>(factory: F) -> TokenProvidersBuilder<K>
+    where
+        F: Fn(&K) -> Result<TokenProvider, ConfigurationError> + Send + Sync + 'static,
+    {
+        TokenProvidersBuilder::new(Box::new(factory))
+    }
+
+    /// The current access token of this key: see [`TokenProvider::token`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] as there, and of kind
+    /// [`Configuration`](crate::ErrorKind::Configuration) if the factory
+    /// fails. That is not kept: the next call asks the factory again.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future takes nothing from other callers: the fetch goes on,
+    /// and its result is kept.
+    pub async fn token(&self, key: &K) -> Result<AccessToken, Error> {
+        let provider = self.get(key)?;
+        provider.token().await
+    }
+
+    /// The current token of this key as the value of an `Authorization` header:
+    /// see [`TokenProvider::authorization`].
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`token`](Self::token).
+    pub async fn authorization(&self, key: &K) -> Result<HeaderValue, Error> {
+        let provider = self.get(key)?;
+        provider.authorization().await
+    }
+
+    /// The current token of this key as a header value, if a usable one is
+    /// held; never waits, except for the factory. See
+    /// [`TokenProvider::try_authorization`].
+    ///
+    /// Also `None` if the factory fails; [`get`](Self::get) says why.
+    #[must_use]
+    pub fn try_authorization(&self, key: &K) -> Option<HeaderValue> {
+        self.get(key).ok()?.try_authorization()
+    }
+
+    /// Says that the API refused this very token (401) of this key: see
+    /// [`TokenProvider::reject`].
+    ///
+    /// The key's provider is built if there is none (any more), since a cache
+    /// may still have the token.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] of the factory.
+    pub fn reject(&self, key: &K, token: &AccessToken) -> Result<Rejection, ConfigurationError> {
+        Ok(self.get(key)?.reject(token))
+    }
+
+    /// The provider of this key; built if there is none.
+    ///
+    /// It stays, also if too many are there, as long as the handle exists.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] of the factory. It is not kept: the next call
+    /// asks the factory again.
+    pub fn get(&self, key: &K) -> Result<TokenProvider, ConfigurationError> {
+        let inner = &*self.0;
+        let shard = inner.shard(key);
+        // Each round is a removal that came between: what the factory built may
+        // be what was to be removed.
+        loop {
+            let absent = match shard.get(key, inner.now(), inner.limits) {
+                Ok(provider) => return Ok(provider),
+                Err(absent) => absent,
+            };
+            let built = (inner.factory)(key)?;
+            let (key, now) = (key.clone(), inner.now());
+            let added = shard.add(&absent, key, built, now, inner.limits, &inner.total);
+            if let Some(provider) = added {
+                return Ok(provider);
+            }
+        }
+    }
+
+    /// Forgets the provider of this key, and returns whether there was one:
+    /// for a tenant that is gone or has other settings now.
+    ///
+    /// Whoever has a handle of it or waits for it can go on; without either, a
+    /// fetch of it ends. Calls that begin after this get a provider that the
+    /// factory builds after this.
+    pub fn remove(&self, key: &K) -> bool {
+        self.0.shard(key).remove(key, &self.0.total)
+    }
+
+    /// How many providers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.total.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no provider.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<K: Hash> Inner<K> {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the remainder is less than the number of shards, which is not 0"
+    )]
+    fn shard(&self, key: &K) -> &Shard<K> {
+        match &*self.shards {
+            [only] => only,
+            shards => {
+                let hash = self.hasher.hash_one(key);
+                // The remainder by a power of two: its high bits do not count.
+                &shards[hash as usize % shards.len()]
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().monotonic
+    }
+}
+
+impl<K> Clone for TokenProviders<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K> fmt::Debug for TokenProviders<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let providers = self.0.total.load(Ordering::Relaxed);
+        write!(f, "TokenProviders({providers})")
+    }
+}

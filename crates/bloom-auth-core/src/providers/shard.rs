@@ -1,0 +1,188 @@
+//! A part of the map: the lock, and what is done under it.
+//!
+//! The key's `Hash` and `Eq` run under the lock, since a map cannot do without
+//! them. No other foreign code does: what is taken out is dropped when the lock
+//! is free.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{
+        PoisonError, RwLock, RwLockWriteGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use super::eviction::{Limits, Rank, cut};
+use crate::provider::TokenProvider;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Idleness is told to this part of its time.
+const PRECISION: u64 = 16;
+
+/// On a cache line of its own, since the lock of a shard is written by everyone
+/// who reads in it.
+#[repr(align(64))]
+pub(super) struct Shard<K>(RwLock<Entries<K>>);
+
+struct Entries<K> {
+    map: HashMap<K, Entry>,
+    /// How many entries there have been.
+    added: u64,
+    /// How many times one was to be removed.
+    removals: u64,
+    /// How many may come before the next search for some that may go.
+    respite: usize,
+    /// When to look for idle ones.
+    sweep_at: u64,
+}
+
+struct Entry {
+    provider: TokenProvider,
+    /// Monotonic nanoseconds.
+    last_used: AtomicU64,
+    number: u64,
+}
+
+impl Entry {
+    fn take(&self, now: u64, limits: Limits) -> TokenProvider {
+        // Not written each time: it would take the cache line away from the
+        // others who read it.
+        let precision = SECOND.min(limits.idle_after / PRECISION);
+        let last_used = self.last_used.load(Ordering::Relaxed);
+        if now.saturating_sub(last_used) > precision {
+            self.last_used.fetch_max(now, Ordering::Relaxed);
+        }
+        self.provider.clone()
+    }
+
+    fn rank(&self) -> Rank {
+        (self.last_used.load(Ordering::Relaxed), self.number)
+    }
+}
+
+/// No provider was there.
+pub(super) struct Absent {
+    removals: u64,
+}
+
+impl<K: Eq + Hash> Shard<K> {
+    pub(super) fn new() -> Self {
+        Self(RwLock::new(Entries {
+            map: HashMap::new(),
+            added: 0,
+            removals: 0,
+            respite: 0,
+            sweep_at: 0,
+        }))
+    }
+
+    pub(super) fn get(&self, key: &K, now: u64, limits: Limits) -> Result<TokenProvider, Absent> {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match entries.map.get(key) {
+            Some(entry) => Ok(entry.take(now, limits)),
+            None => Err(Absent {
+                removals: entries.removals,
+            }),
+        }
+    }
+
+    /// Adds a provider that was built since `absent`, unless somebody else was
+    /// faster; returns the one that is there now. `None` if something was
+    /// removed meanwhile: what was built may be what was to be removed.
+    pub(super) fn add(
+        &self,
+        absent: &Absent,
+        key: K,
+        built: TokenProvider,
+        now: u64,
+        limits: Limits,
+        total: &AtomicUsize,
+    ) -> Option<TokenProvider> {
+        // Values are dropped in the reverse order: the lock is free when foreign
+        // code is dropped, which these and the parameters hold.
+        let mut evicted = Vec::new();
+        let mut locked = self.write(total);
+        if locked.entries.removals != absent.removals {
+            return None;
+        }
+        if let Some(entry) = locked.entries.map.get(&key) {
+            return Some(entry.take(now, limits));
+        }
+        locked.make_room(&mut evicted, now, limits);
+        let entries = &mut *locked.entries;
+        let entry = Entry {
+            provider: built.clone(),
+            last_used: AtomicU64::new(now),
+            number: entries.added,
+        };
+        entries.added += 1;
+        entries.map.insert(key, entry);
+        Some(built)
+    }
+
+    /// Removes a provider, and sees to it that one which is being built is
+    /// built anew.
+    pub(super) fn remove(&self, key: &K, total: &AtomicUsize) -> bool {
+        let mut locked = self.write(total);
+        locked.entries.removals += 1;
+        let removed = locked.entries.map.remove_entry(key);
+        drop(locked);
+        removed.is_some()
+    }
+
+    fn write<'a>(&'a self, total: &'a AtomicUsize) -> Locked<'a, K> {
+        let entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        Locked {
+            before: entries.map.len(),
+            entries,
+            total,
+        }
+    }
+}
+
+/// A shard that is locked. However that ends, by a panic of the key too, the
+/// total is right afterwards.
+struct Locked<'a, K> {
+    entries: RwLockWriteGuard<'a, Entries<K>>,
+    before: usize,
+    total: &'a AtomicUsize,
+}
+
+impl<K> Locked<'_, K> {
+    /// Takes out who has to go before one is added.
+    fn make_room(&mut self, evicted: &mut Vec<(K, Entry)>, now: u64, limits: Limits) {
+        let entries = &mut *self.entries;
+        let len = entries.map.len();
+        let total = self.total.load(Ordering::Relaxed);
+        let mut surplus = limits.surplus(total, len);
+        if surplus > 0 && entries.respite > 0 {
+            entries.respite -= 1;
+            surplus = 0;
+        }
+        if surplus == 0 && now < entries.sweep_at {
+            return;
+        }
+        let sweep_in = SECOND.max(limits.idle_after / PRECISION);
+        entries.sweep_at = now.saturating_add(sweep_in);
+        let uses = entries.map.values();
+        let uses = uses.map(|entry| (entry.rank(), entry.provider.is_in_use()));
+        let cut = cut(uses, now, limits.idle_after, surplus);
+        // Nobody can have begun to use one: that takes the lock.
+        let goes = |entry: &Entry| Some(entry.rank()) <= cut && !entry.provider.is_in_use();
+        evicted.extend(entries.map.extract_if(|_, entry| goes(entry)));
+        entries.respite = Limits::respite(surplus, evicted.len(), len);
+    }
+}
+
+impl<K> Drop for Locked<'_, K> {
+    fn drop(&mut self) {
+        let after = self.entries.map.len();
+        if after >= self.before {
+            self.total.fetch_add(after - self.before, Ordering::Relaxed);
+        } else {
+            self.total.fetch_sub(self.before - after, Ordering::Relaxed);
+        }
+    }
+}
