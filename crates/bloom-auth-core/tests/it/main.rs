@@ -11,6 +11,9 @@ mod cache_use;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod footprint;
+#[cfg(test)]
 mod providers;
 #[cfg(test)]
 mod runtimes;
