@@ -43,7 +43,8 @@
 //! [`BloomAuth::builder`] takes the same settings as code, a
 //! [`CredentialsSource`] of your own (a vault), and a [`TokenCache`] that
 //! several providers share; [`BloomAuthBuilder::from_env`] joins these with the
-//! variables. With an HTTP client other than reqwest, depend on
+//! variables. [`TokenProviders`] keeps a [`TokenProvider`] for each of many
+//! tenants. With an HTTP client other than reqwest, depend on
 //! `bloom-auth-core` alone.
 //!
 //! # Runtime
@@ -80,7 +81,8 @@ pub use bloom_auth_core::{
     CredentialsSource, Entropy, Environment, EnvironmentBuilder, EnvironmentCredentials, Error,
     ErrorKind, FileCredentials, Fingerprint, Lease, LeaseGuard, Recovery, Rejection, RequestBody,
     ResponseBody, Scopes, Status, SystemClock, SystemEntropy, Timestamp, TokenCache, TokenHash,
-    TokenProvider, TokenState, Transport, TransportError, TransportErrorKind,
+    TokenProvider, TokenProviders, TokenProvidersBuilder, TokenState, Transport, TransportError,
+    TransportErrorKind,
 };
 #[doc(inline)]
 pub use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};
