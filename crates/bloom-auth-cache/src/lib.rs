@@ -1,6 +1,8 @@
 //! Caches that keep access tokens for more than one provider.
 //!
 //! - [`MemoryCache`]: shared by the providers of one process.
+//! - `FileCache` (feature `file`): shared by the processes of a user on one
+//!   machine, and kept when they end.
 //! - `MokaCache` (feature `moka`): the same with a bound, for the tokens of
 //!   thousands of clients.
 //!
@@ -10,11 +12,13 @@
 //!
 //! # Crate features
 //!
-//! - `file`: `Sealer`, which encrypts records at rest.
+//! - `file`: `FileCache`, and `Sealer`, which encrypts what it keeps.
 //! - `moka`: `MokaCache`, on the crate of that name.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "file")]
+mod file;
 mod leases;
 mod memory;
 #[cfg(feature = "moka")]
@@ -23,6 +27,8 @@ mod rules;
 #[cfg(feature = "file")]
 mod seal;
 
+#[cfg(feature = "file")]
+pub use file::{FileCache, FileCacheBuilder};
 pub use memory::MemoryCache;
 #[cfg(feature = "moka")]
 pub use moka_cache::{MokaCache, MokaCacheBuilder};

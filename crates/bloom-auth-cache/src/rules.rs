@@ -13,12 +13,17 @@ pub(crate) fn is_over(record: &CacheRecord, now: SystemTime) -> bool {
     record.token().expires_at() <= now
 }
 
+/// Whether the record is from when a clock was wrong.
+pub(crate) fn is_ahead(record: &CacheRecord, now: SystemTime) -> bool {
+    let ahead = record.sent_at().duration_since(now);
+    ahead.is_ok_and(|ahead| ahead > MAX_CLOCK_DIFFERENCE)
+}
+
 /// Whether the record may keep its place: it has not expired, and is not from
 /// when a clock was wrong. Such a one would be kept as the one that was sent
 /// last, and never be of use.
 pub(crate) fn is_of_use(record: &CacheRecord, now: SystemTime) -> bool {
-    let ahead = record.sent_at().duration_since(now);
-    !is_over(record, now) && !ahead.is_ok_and(|ahead| ahead > MAX_CLOCK_DIFFERENCE)
+    !is_over(record, now) && !is_ahead(record, now)
 }
 
 /// Whether the record that is there stays when another one comes: it was sent

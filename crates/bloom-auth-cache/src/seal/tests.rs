@@ -145,8 +145,8 @@ fn d8_every_flipped_bit_is_a_miss() {
 fn d9_d10_what_else_a_file_may_hold_is_a_miss_that_says_why() {
     let sealer = Sealer::new();
     let sealed = sealer.seal(&access(), &record("abc", None)).unwrap();
-    let longer = [&sealed[..], b"{}"].concat();
-    let mut newer = sealed.clone();
+    let longer = [&sealed, &b"{}"[..]].concat();
+    let mut newer = sealed;
     newer[MAGIC.len()] = 2;
     let json = br#"{"access_token":"abc","expires_in":86400}"#;
     for (bytes, error) in [

@@ -1,6 +1,9 @@
 //! Tests of the caches: the conformance suite, and what each does beyond it.
 
 #[cfg(test)]
+#[cfg(feature = "file")]
+mod file;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod memory;

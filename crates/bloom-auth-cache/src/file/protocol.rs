@@ -1,0 +1,352 @@
+//! The file cache's protocol: how records are found, replaced, removed and
+//! swept, and how the right to fetch is taken, over any [`Folder`].
+//!
+//! Files of an entry, in one directory:
+//!
+//! - `NAME.v1.token`: the sealed record; it is only ever replaced as a whole.
+//! - `NAME.v1.lock`: locked for the moments of a store or a removal.
+//! - `NAME.v1.lease`: locked by whoever is fetching.
+//!
+//! NAME is the entry's [name](Sealer::name) in hexadecimal digits, and `v1` the
+//! version of the format, so that versions do not meet. Locks are the
+//! kernel's, which frees them when their holder dies; their files are empty
+//! and stay. A record is written to `.tmp-RANDOM` first; what a killed writer
+//! has left behind is swept when it is an hour old.
+
+use std::{
+    io,
+    marker::PhantomData,
+    path::Path,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use bloom_auth_core::{CacheAccess, CacheError, CacheRecord, TokenHash};
+
+use super::{
+    folder::{Contents, Folder},
+    lock::Lock,
+};
+use crate::{
+    rules,
+    seal::{MAX_SEALED_BYTES, SealError, Sealer},
+};
+
+/// How often and how long a writer waits for another one to be done.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
+
+/// How often a name that is taken is given up for another.
+const NAME_TRIES: u32 = 4;
+
+const TEMPORARY: &str = ".tmp-";
+const RECORD: &str = ".v1.token";
+
+/// Leftovers of killed writers, and records that no token outlives.
+const MAX_TEMPORARY_AGE: Duration = Duration::from_secs(3600);
+const MAX_RECORD_AGE: Duration = Duration::from_secs(30 * 86_400);
+
+/// The work of one sweep is bounded: names that are read, files that are
+/// looked at.
+const MAX_NAMES: usize = 65_536;
+const MAX_LOOKS: usize = 256;
+
+/// A result, and what is worth a warning to whoever asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Done<T> {
+    pub(super) value: T,
+    pub(super) notice: Option<Notice>,
+}
+
+/// Something that is wrong with an entry, and costs no more than a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// The file at fault.
+    pub(super) file: String,
+    pub(super) problem: String,
+}
+
+impl<T> From<T> for Done<T> {
+    fn from(value: T) -> Self {
+        Self {
+            value,
+            notice: None,
+        }
+    }
+}
+
+/// Whether the right to fetch was to be had.
+#[derive(Debug)]
+pub(super) enum Right {
+    Granted(Lock),
+    Held,
+    /// Locks do not work here.
+    Unsupported,
+}
+
+/// The protocol in one directory.
+pub(super) struct Protocol<'a, F> {
+    directory: &'a Path,
+    sealer: &'a Sealer,
+    now: SystemTime,
+    folder: PhantomData<F>,
+}
+
+/// What is found under a name.
+enum Found {
+    Nothing,
+    Record(CacheRecord),
+    Useless(String),
+}
+
+impl<'a, F: Folder> Protocol<'a, F> {
+    pub(super) fn new(directory: &'a Path, sealer: &'a Sealer, now: SystemTime) -> Self {
+        Self {
+            directory,
+            sealer,
+            now,
+            folder: PhantomData,
+        }
+    }
+
+    pub(super) fn load(
+        &self,
+        access: &CacheAccess,
+    ) -> Result<Done<Option<CacheRecord>>, CacheError> {
+        let names = Names::new(self.sealer, access)?;
+        let Some(folder) = self.open(false)? else {
+            return Ok(None.into());
+        };
+        let notice = match self.look(&folder, &names, access)? {
+            Found::Record(record) => return Ok(Some(record).into()),
+            Found::Nothing => None,
+            Found::Useless(problem) => Some(Notice {
+                file: names.record,
+                problem,
+            }),
+        };
+        let value = match self.sealer.previous(access, self.now) {
+            Some(previous) => {
+                let names = Names::new(self.sealer, &previous)?;
+                match self.look(&folder, &names, &previous)? {
+                    Found::Record(record) => Some(record),
+                    Found::Nothing | Found::Useless(_) => None,
+                }
+            }
+            None => None,
+        };
+        Ok(Done { value, notice })
+    }
+
+    /// Returns the name of the file, in which nothing is wrong any more.
+    pub(super) fn store(
+        &self,
+        access: &CacheAccess,
+        record: &CacheRecord,
+        sweep: bool,
+    ) -> Result<String, CacheError> {
+        let names = Names::new(self.sealer, access)?;
+        let Some(folder) = self.open(true)? else {
+            return Err(self.error("does not exist", io::ErrorKind::NotFound.into()));
+        };
+        // Without the lock a later record might be overwritten, and be fetched
+        // again: less of a loss than not to keep this one.
+        let lock = Self::lock_for_writing(&folder, &names);
+        if let Found::Record(current) = self.look(&folder, &names, access)?
+            && rules::stays(&current, record, self.now)
+        {
+            return Ok(names.record);
+        }
+        let sealed = self.sealer.seal(access, record)?;
+        Self::replace(&folder, &names.record, &sealed)
+            .map_err(|error| self.error("could not be written to", error))?;
+        drop(lock);
+        if sweep {
+            // Whatever goes wrong with leftovers, the record is kept.
+            let _ = Self::sweep(&folder, &names.record);
+        }
+        Ok(names.record)
+    }
+
+    pub(super) fn remove(&self, access: &CacheAccess, token: &TokenHash) -> Result<(), CacheError> {
+        let names = Names::new(self.sealer, access)?;
+        let Some(folder) = self.open(false)? else {
+            return Ok(());
+        };
+        let Some(_lock) = Self::lock_for_writing(&folder, &names) else {
+            // A newer record could be taken away. The rejected token is not
+            // served by whoever has rejected it, and others will do the same.
+            return Ok(());
+        };
+        match self.look(&folder, &names, access)? {
+            Found::Record(record) if record.token().hash() == *token => folder
+                .remove(&names.record)
+                .map_err(|error| self.error("could not be written to", error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks once for the right to fetch.
+    pub(super) fn lease(&self, access: &CacheAccess) -> Result<Done<Right>, CacheError> {
+        let names = Names::new(self.sealer, access)?;
+        let Some(folder) = self.open(true)? else {
+            return Err(self.error("does not exist", io::ErrorKind::NotFound.into()));
+        };
+        match Lock::try_take(&folder, &names.lease) {
+            Ok(Some(lock)) => Ok(Right::Granted(lock).into()),
+            Ok(None) => Ok(Right::Held.into()),
+            Err(error) => Ok(Done {
+                value: Right::Unsupported,
+                notice: Some(Notice {
+                    file: names.lease,
+                    problem: format!("it cannot be locked ({error}): processes may fetch at once"),
+                }),
+            }),
+        }
+    }
+
+    fn open(&self, create: bool) -> Result<Option<F>, CacheError> {
+        F::open(self.directory, create).map_err(|error| self.error("cannot be used", error))
+    }
+
+    fn error(&self, problem: &str, source: io::Error) -> CacheError {
+        let directory = self.directory.display();
+        CacheError::new(format!("the cache directory {directory} {problem}")).with_source(source)
+    }
+
+    fn look(&self, folder: &F, names: &Names, access: &CacheAccess) -> Result<Found, CacheError> {
+        let contents = folder
+            .read(&names.record, MAX_SEALED_BYTES)
+            .map_err(|error| self.error("could not be read", error))?;
+        let bytes = match contents {
+            Contents::Absent => return Ok(Found::Nothing),
+            Contents::Refused(problem) => return Ok(Found::Useless(problem.to_owned())),
+            Contents::Bytes(bytes) => bytes,
+        };
+        let record = match self.sealer.open(access, &bytes) {
+            Ok(record) => record,
+            Err(error @ SealError::NoKey) => return Err(error.into()),
+            Err(error) => return Ok(Found::Useless(error.to_string())),
+        };
+        if rules::is_ahead(&record, self.now) {
+            let problem = "it claims to come from the future: a clock is or was wrong";
+            return Ok(Found::Useless(problem.to_owned()));
+        }
+        Ok(Found::Record(record))
+    }
+
+    /// Puts these bytes under this name, all of them or none.
+    fn replace(folder: &F, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut taken = 0;
+        let temporary = loop {
+            let temporary = temporary_name()?;
+            match folder.create(&temporary, bytes) {
+                Ok(()) => break temporary,
+                // It was there before us: not ours to remove.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && taken < NAME_TRIES =>
+                {
+                    taken += 1;
+                }
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::AlreadyExists {
+                        let _ = folder.remove(&temporary);
+                    }
+                    return Err(error);
+                }
+            }
+        };
+        if let Err(error) = folder.rename(&temporary, name) {
+            let _ = folder.remove(&temporary);
+            return Err(error);
+        }
+        folder.sync()
+    }
+
+    /// Waits a moment for whoever is writing; `None` if that takes longer, or
+    /// locks do not work here.
+    fn lock_for_writing(folder: &F, names: &Names) -> Option<Lock> {
+        for _ in 0..LOCK_TRIES {
+            match Lock::try_take(folder, &names.lock) {
+                Ok(Some(lock)) => return Some(lock),
+                Ok(None) => thread::sleep(LOCK_PAUSE),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    /// Removes what killed writers have left, and records that nobody can use
+    /// any more. The file that was written just now tells the time, since the
+    /// file system's clock may be another than ours.
+    fn sweep(folder: &F, just_written: &str) -> io::Result<()> {
+        let Some(now) = folder.modified(just_written)? else {
+            return Ok(());
+        };
+        let names = folder.names(MAX_NAMES)?;
+        let is_old = |name: &str, max: Duration| {
+            let modified = folder.modified(name).ok().flatten();
+            modified.is_some_and(|modified| now.duration_since(modified).is_ok_and(|age| age > max))
+        };
+        for name in names
+            .iter()
+            .filter(|name| is_temporary(name))
+            .take(MAX_LOOKS)
+        {
+            if is_old(name, MAX_TEMPORARY_AGE) {
+                folder.remove(name)?;
+            }
+        }
+        // Not always the same ones, if there are more than can be looked at.
+        let records: Vec<_> = names.iter().filter(|name| name.ends_with(RECORD)).collect();
+        let draw = getrandom::u64().unwrap_or_default();
+        let start = usize::try_from(draw).unwrap_or_default() % records.len().max(1);
+        for name in records
+            .iter()
+            .cycle()
+            .skip(start)
+            .take(MAX_LOOKS.min(records.len()))
+        {
+            if is_old(name, MAX_RECORD_AGE) {
+                folder.remove(name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of an entry's files.
+struct Names {
+    record: String,
+    lock: String,
+    lease: String,
+}
+
+impl Names {
+    fn new(sealer: &Sealer, access: &CacheAccess) -> Result<Self, SealError> {
+        let name = hex(&sealer.name(access)?);
+        Ok(Self {
+            record: format!("{name}{RECORD}"),
+            lock: format!("{name}.v1.lock"),
+            lease: format!("{name}.v1.lease"),
+        })
+    }
+}
+
+fn temporary_name() -> io::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)
+        .map_err(|_| SealError::NoRandomness)
+        .map_err(io::Error::other)?;
+    Ok(format!("{TEMPORARY}{}", hex(&random)))
+}
+
+fn is_temporary(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY).is_some_and(|random| {
+        random.len() == 32 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,175 @@
+//! The protocol over folders that are not this platform's: the portable one,
+//! and one in which names are taken already.
+
+use std::{
+    cell::Cell,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use async_trait::async_trait;
+use bloom_auth_core::{
+    AuthVersion, CacheAccess, CacheError, CacheRecord, ClientCredentials, ClientId, ClientSecret,
+    Clock as _, Environment, Lease, LeaseGuard, SystemClock, TokenCache, TokenHash,
+    protocol::TokenRequest,
+    test_util::cache_suite::{self, Leases},
+};
+use tempfile::TempDir;
+
+use super::{
+    Platform,
+    folder::{Contents, Folder},
+    portable::PortableFolder,
+    protocol::{Protocol, Right},
+};
+use crate::Sealer;
+
+/// A cache over the portable folder, as `FileCache` is one over the
+/// platform's.
+#[derive(Debug)]
+struct PortableCache(TempDir);
+
+impl PortableCache {
+    async fn run<T: Send + 'static>(
+        &self,
+        access: &CacheAccess,
+        call: impl FnOnce(&Protocol<'_, PortableFolder>, &CacheAccess) -> T + Send + 'static,
+    ) -> T {
+        let (directory, access) = (self.0.path().join("cache"), access.clone());
+        let call = move || {
+            let now = SystemClock::new().now().system_time();
+            call(&Protocol::new(&directory, &Sealer::new(), now), &access)
+        };
+        tokio::task::spawn_blocking(call).await.unwrap()
+    }
+}
+
+#[async_trait]
+impl TokenCache for PortableCache {
+    async fn load(&self, access: &CacheAccess) -> Result<Option<CacheRecord>, CacheError> {
+        let done = self
+            .run(access, |protocol, access| protocol.load(access))
+            .await?;
+        Ok(done.value)
+    }
+
+    async fn store(&self, access: &CacheAccess, record: &CacheRecord) -> Result<(), CacheError> {
+        let record = record.clone();
+        let stored = self.run(access, move |protocol, access| {
+            protocol.store(access, &record, true)
+        });
+        stored.await.map(drop)
+    }
+
+    async fn remove(&self, access: &CacheAccess, token: &TokenHash) -> Result<(), CacheError> {
+        let token = *token;
+        self.run(access, move |protocol, access| {
+            protocol.remove(access, &token)
+        })
+        .await
+    }
+
+    async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {
+        let done = self
+            .run(access, |protocol, access| protocol.lease(access))
+            .await?;
+        Ok(match done.value {
+            Right::Granted(lock) => Lease::Granted(LeaseGuard::new(lock)),
+            Right::Held => Lease::Held,
+            Right::Unsupported => Lease::NotNeeded,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn k5_k6_the_portable_folder_conforms() {
+    let make = || std::future::ready(PortableCache(tempfile::tempdir().unwrap()));
+    assert_eq!(cache_suite::all(make).await, Leases::Exercised);
+}
+
+thread_local! {
+    /// How many more names are taken on this thread.
+    static TAKEN: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The platform's folder, in which somebody has been before.
+struct Crowded(Platform);
+
+impl Folder for Crowded {
+    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let taken = TAKEN.get();
+        if taken > 0 {
+            TAKEN.set(taken - 1);
+            // Somebody else's, and so it stays.
+            self.0.create(name, b"planted")?;
+        }
+        self.0.create(name, bytes)
+    }
+
+    fn open(path: &Path, create: bool) -> io::Result<Option<Self>> {
+        Ok(Platform::open(path, create)?.map(Self))
+    }
+
+    fn read(&self, name: &str, max: usize) -> io::Result<Contents> {
+        self.0.read(name, max)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn open_lock(&self, name: &str) -> io::Result<File> {
+        self.0.open_lock(name)
+    }
+
+    fn is_current(&self, name: &str, file: &File) -> io::Result<bool> {
+        self.0.is_current(name, file)
+    }
+
+    fn modified(&self, name: &str) -> io::Result<Option<SystemTime>> {
+        self.0.modified(name)
+    }
+
+    fn names(&self, max: usize) -> io::Result<Vec<String>> {
+        self.0.names(max)
+    }
+}
+
+#[test]
+fn d16_a_temporary_name_that_is_taken_is_left_alone() {
+    let (id, secret) = (ClientId::new("client"), ClientSecret::new("x".repeat(32)));
+    let credentials = ClientCredentials::new(id.unwrap(), secret.unwrap());
+    let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+    let access = CacheAccess::new(&request, &credentials);
+    let now = SystemClock::new().now().system_time();
+    let record = CacheRecord::new("t", None, now, std::time::Duration::from_secs(60)).unwrap();
+
+    for (taken, is_stored) in [(0, true), (1, true), (4, true), (5, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path: PathBuf = directory.path().join("cache");
+        let sealer = Sealer::new();
+        let protocol = Protocol::<Crowded>::new(&path, &sealer, now);
+        TAKEN.set(taken);
+        assert_eq!(
+            protocol.store(&access, &record, false).is_ok(),
+            is_stored,
+            "{taken}"
+        );
+        let found = protocol.load(&access).unwrap().value;
+        assert_eq!(found.is_some(), is_stored, "{taken}");
+        let planted = std::fs::read_dir(&path)
+            .unwrap()
+            .filter(|entry| std::fs::read(entry.as_ref().unwrap().path()).unwrap() == b"planted");
+        assert_eq!(planted.count(), usize::try_from(taken).unwrap());
+    }
+}

@@ -1,0 +1,127 @@
+//! Leftovers of killed writers, and records that nobody renews.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use bloom_auth_cache::FileCache;
+use bloom_auth_core::{CacheRecord, Clock as _, TokenCache as _, test_util::ManualClock};
+
+use super::support::{Place, access};
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+/// A file that was last written this long ago, by the file system's clock.
+fn plant(place: &Place, name: &str, age: u64) -> PathBuf {
+    let path = place.path().join(name);
+    let file = File::create(&path).unwrap();
+    let now = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(now - Duration::from_secs(age)).unwrap();
+    path
+}
+
+fn temporary(n: u32) -> String {
+    format!(".tmp-{n:032x}")
+}
+
+/// Another cache in the same directory: a new one sweeps at its first store.
+async fn store_anew(place: &Place) {
+    let cache = FileCache::in_directory(place.path()).unwrap();
+    cache
+        .store(&access(), &super::support::record("t", 1))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn d27_leftovers_of_ours_are_swept_and_nothing_else() {
+    let place = Place::new();
+    place.store("t", 100).await;
+    let swept = [
+        plant(&place, &temporary(1), HOUR + 60),
+        plant(&place, &temporary(2), 30 * DAY),
+        plant(&place, &format!("{:064x}.v1.token", 1), 30 * DAY + 60),
+    ];
+    let kept = [
+        // A writer may still be at it, or have the clock of another machine.
+        plant(&place, &temporary(3), HOUR - 60),
+        plant(&place, &temporary(4), 0),
+        plant(&place, &format!("{:064x}.v1.token", 2), 30 * DAY - 60),
+        plant(&place, &format!("{:064x}.v1.lock", 3), 365 * DAY),
+        plant(&place, &format!("{:064x}.v1.lease", 3), 365 * DAY),
+        plant(&place, &format!("{:064x}.v2.token", 4), 365 * DAY),
+        plant(&place, ".tmp-short", 365 * DAY),
+        plant(&place, ".tmp-0000000000000000000000000000000g", 365 * DAY),
+        plant(&place, "notes.txt", 365 * DAY),
+    ];
+    let target = plant(&place, "target", 365 * DAY);
+    let link = place.path().join(temporary(5));
+    symlink(&target, &link).unwrap();
+    store_anew(&place).await;
+    for path in swept {
+        assert!(!path.exists(), "{path:?}");
+    }
+    for path in kept.iter().chain([&target, &link]) {
+        assert!(fs::symlink_metadata(path).is_ok(), "{path:?}");
+    }
+}
+
+#[tokio::test]
+async fn d27_a_sweep_is_bounded_and_gets_to_everything_in_the_end() {
+    let place = Place::new();
+    place.store("t", 100).await;
+    for n in 0..1000 {
+        plant(&place, &temporary(n), 2 * HOUR);
+    }
+    let mut left = vec![1000];
+    while left.last() != Some(&0) {
+        store_anew(&place).await;
+        left.push(place.temporary_files().len());
+        assert!(left.len() < 10, "{left:?}");
+    }
+    // Some each time, and not all at once.
+    assert!(left.len() > 2, "{left:?}");
+    assert!(left.is_sorted_by(|more, fewer| more > fewer), "{left:?}");
+}
+
+#[tokio::test]
+async fn d27_one_cache_sweeps_once_an_hour() {
+    let (place, clock) = (Place::new(), ManualClock::new());
+    let cache = FileCache::builder()
+        .directory(place.path())
+        .clock(clock.clone());
+    let cache = cache.build().unwrap();
+    let store = async || {
+        let now = clock.now().system_time();
+        let record = CacheRecord::new("t", None, now, Duration::from_secs(HOUR)).unwrap();
+        cache.store(&access(), &record).await.unwrap();
+    };
+    store().await;
+    let leftover = plant(&place, &temporary(1), 2 * HOUR);
+    clock.advance(Duration::from_secs(HOUR - 1));
+    store().await;
+    assert!(leftover.exists());
+    clock.advance(Duration::from_secs(1));
+    store().await;
+    assert!(!leftover.exists());
+}
+
+#[tokio::test]
+async fn d27_a_sweep_that_fails_costs_nothing() {
+    let place = Place::new();
+    place.store("t", 100).await;
+    // A directory under the name of a leftover cannot be removed as a file.
+    let directory = place.path().join(temporary(1));
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o000)).unwrap();
+    File::open(&directory)
+        .map(|file| file.set_modified(SystemTime::UNIX_EPOCH))
+        .ok();
+    store_anew(&place).await;
+    assert_eq!(place.token().await.as_deref(), Some("t"));
+    assert!(directory.exists());
+}
