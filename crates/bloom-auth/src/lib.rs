@@ -37,6 +37,12 @@
 //! | `BLOOM_CLIENT_AUTH` | `post` or `basic` | `post` |
 //! | `BLOOM_CA_FILE` | a PEM file of root certificates to trust instead of the platform's | |
 //! | `BLOOM_ALLOW_INSECURE_LOOPBACK` | `true` allows plain http, to loopback only | `false` |
+//! | `BLOOM_CACHE` | `memory` keeps tokens in memory alone (`none` is another word for it), `file` in sealed files, for all processes of this user | `memory` |
+//! | `BLOOM_CACHE_DIR` | an absolute path: where `file` keeps them | `bloom-auth` in the platform's cache directory |
+//!
+//! With `BLOOM_CACHE=file`, a client secret of fewer than 32 characters (it
+//! could be guessed from the files) and a user without a directory for caches
+//! are warned of, and tokens are kept in memory.
 //!
 //! # Without the environment
 //!
@@ -55,6 +61,7 @@
 //!
 //! # Crate features
 //!
+//! - `file` (default): `FileCache` and `Sealer`.
 //! - `rustls` (default): TLS by rustls with aws-lc-rs, on the platform's root
 //!   certificates unless own ones are given.
 //! - `moka`: `MokaCache`, which shares the tokens of thousands of clients
@@ -68,6 +75,9 @@ mod settings;
 pub use auth::{BloomAuth, BloomAuthBuilder};
 #[doc(inline)]
 pub use bloom_auth_cache::MemoryCache;
+#[cfg(feature = "file")]
+#[doc(inline)]
+pub use bloom_auth_cache::{FileCache, FileCacheBuilder, SealError, Sealer};
 #[cfg(feature = "moka")]
 #[doc(inline)]
 pub use bloom_auth_cache::{MokaCache, MokaCacheBuilder};

@@ -3,11 +3,14 @@
 
 use std::{path::Path, sync::Arc};
 
+#[cfg(feature = "file")]
+use bloom_auth_cache::FileCache;
+#[cfg(feature = "file")]
+use bloom_auth_core::TokenCache as _;
 use bloom_auth_core::{
-    AuthVersion, ClientAuthentication, ClientId, ConfigurationError, Environment,
-    EnvironmentCredentials, EnvironmentLookup, FileCredentials, Scopes,
+    AuthVersion, ClientAuthentication, ClientCredentials, ClientId, ConfigurationError,
+    Environment, EnvironmentCredentials, EnvironmentLookup, FileCredentials, Scopes,
 };
-
 use zeroize::Zeroize as _;
 
 use crate::auth::{BloomAuth, BloomAuthBuilder};
@@ -24,6 +27,8 @@ const API_URL: &str = "BLOOM_API_URL";
 const CLIENT_AUTH: &str = "BLOOM_CLIENT_AUTH";
 const CA_FILE: &str = "BLOOM_CA_FILE";
 const ALLOW_INSECURE_LOOPBACK: &str = "BLOOM_ALLOW_INSECURE_LOOPBACK";
+const CACHE: &str = "BLOOM_CACHE";
+const CACHE_DIR: &str = "BLOOM_CACHE_DIR";
 
 /// Reads all settings into a builder.
 pub(crate) fn read(
@@ -78,7 +83,64 @@ pub(crate) fn read(
     if let Some(path) = variables.text(CA_FILE)? {
         builder = builder.ca_file(path);
     }
-    credentials(&variables, lookup, builder)
+    let (builder, known) = credentials(&variables, lookup, builder)?;
+    let is_chosen = variables.is_set(CACHE);
+    let in_files =
+        variables.choice(CACHE, &[("memory", false), ("none", false), ("file", true)])?;
+    match (in_files, variables.text(CACHE_DIR)?) {
+        (true, directory) => cache_in_files(directory, lookup, &known, builder),
+        (false, Some(_)) if !is_chosen => Err(ConfigurationError::new(
+            CACHE_DIR,
+            format!("is set, but {CACHE} is not"),
+            format!("set {CACHE} to `file` to keep tokens there"),
+        )),
+        (false, _) => Ok(builder),
+    }
+}
+
+/// Keeps tokens in files. Where that cannot be, for a reason that is no wrong
+/// setting, they are kept in memory alone, and a warning says why.
+#[cfg(feature = "file")]
+fn cache_in_files(
+    directory: Option<String>,
+    lookup: &Arc<EnvironmentLookup>,
+    known: &ClientCredentials,
+    builder: BloomAuthBuilder,
+) -> Result<BloomAuthBuilder, ConfigurationError> {
+    let cache = match directory {
+        Some(directory) => Ok(FileCache::in_directory(directory).map_err(under_its_variable)?),
+        None => {
+            let lookup = Arc::clone(lookup);
+            FileCache::builder()
+                .lookup(move |name| lookup(name))
+                .build()
+        }
+    };
+    match cache.and_then(|cache| cache.check(known).map(|()| cache)) {
+        Ok(cache) => Ok(builder.cache(cache)),
+        Err(error) => {
+            tracing::warn!(
+                target: "bloom_auth.cache",
+                %error,
+                "no file cache: access tokens are kept in memory alone",
+            );
+            Ok(builder)
+        }
+    }
+}
+
+#[cfg(not(feature = "file"))]
+fn cache_in_files(
+    _: Option<String>,
+    _: &Arc<EnvironmentLookup>,
+    _: &ClientCredentials,
+    _: BloomAuthBuilder,
+) -> Result<BloomAuthBuilder, ConfigurationError> {
+    Err(ConfigurationError::new(
+        CACHE,
+        "is `file`, and this program was built without the file cache",
+        "build it with the feature `file` of bloom-auth, or use `memory`",
+    ))
 }
 
 /// The credentials, looked at once so that a fault is found now, and read
@@ -87,7 +149,7 @@ fn credentials(
     variables: &Variables<'_>,
     lookup: &Arc<EnvironmentLookup>,
     builder: BloomAuthBuilder,
-) -> Result<BloomAuthBuilder, ConfigurationError> {
+) -> Result<(BloomAuthBuilder, ClientCredentials), ConfigurationError> {
     let Some(id) = variables.text(CLIENT_ID)? else {
         return Err(missing(CLIENT_ID));
     };
@@ -109,18 +171,18 @@ fn credentials(
                 return Err(useless("names no file".to_owned()));
             }
             let source = FileCredentials::new(id, path);
-            source.read().map_err(|error| {
+            let known = source.read().map_err(|error| {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
                 useless(format!("is of no use: {error}{cause}"))
             })?;
-            Ok(builder.credentials(source))
+            Ok((builder.credentials(source), known))
         }
         (true, false) => {
             let lookup = Arc::clone(lookup);
             let source = EnvironmentCredentials::with_lookup(move |name| lookup(name));
-            source.read()?;
-            Ok(builder.credentials(source))
+            let known = source.read()?;
+            Ok((builder.credentials(source), known))
         }
         (false, false) => Err(missing(CLIENT_SECRET)),
     }
@@ -147,6 +209,7 @@ pub(crate) fn under_its_variable(error: ConfigurationError) -> ConfigurationErro
         "API URL" => API_URL,
         "audience" => AUDIENCE,
         "scope" => SCOPE,
+        "cache directory" => CACHE_DIR,
         setting if setting.starts_with("CA file") => {
             let setting = setting.replacen("CA file", CA_FILE, 1);
             return error.for_setting(setting);
