@@ -87,7 +87,7 @@ fn emitted(output: &Output) -> String {
 }
 
 /// A text in the eight forms in which it could get out.
-fn encodings(text: &str) -> [(&'static str, String); 8] {
+pub(crate) fn encodings(text: &str) -> [(&'static str, String); 8] {
     let percent = |safe: &dyn Fn(u8) -> bool| -> String {
         let encode = |byte: u8| {
             if byte.is_ascii_alphanumeric() || safe(byte) {

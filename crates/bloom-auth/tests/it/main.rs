@@ -5,6 +5,9 @@ mod canary;
 #[cfg(test)]
 mod herd;
 #[cfg(test)]
+#[cfg(unix)]
+mod processes;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod steady;

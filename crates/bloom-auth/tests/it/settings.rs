@@ -1,6 +1,7 @@
 //! The facade as it is set up from the environment: each variable does what
 //! it says, and nothing happens until a token is asked for.
 
+mod cached;
 mod emulated;
 mod wrong;
 mod wrong_files;

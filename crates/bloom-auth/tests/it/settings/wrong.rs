@@ -3,7 +3,7 @@
 
 use super::{ID, SECRET, Variables};
 
-const EVERY: [&str; 12] = [
+const EVERY: [&str; 14] = [
     "BLOOM_CLIENT_ID",
     "BLOOM_CLIENT_SECRET",
     "BLOOM_CLIENT_SECRET_FILE",
@@ -16,6 +16,8 @@ const EVERY: [&str; 12] = [
     "BLOOM_CLIENT_AUTH",
     "BLOOM_CA_FILE",
     "BLOOM_ALLOW_INSECURE_LOOPBACK",
+    "BLOOM_CACHE",
+    "BLOOM_CACHE_DIR",
 ];
 
 /// What is set on top of a client id and a secret, or unset; and the error.
@@ -337,4 +339,27 @@ fn the_rows_above_are_about_what_they_change() {
     assert!(variables.build().is_ok());
     assert!(format!("{variables:?}").contains("canary"));
     assert!(SECRET.contains("canary") && !ID.contains("canary"));
+}
+
+#[test]
+fn d6_k13_wrong_settings_of_the_cache_are_named() {
+    check(&[
+        (
+            &[("BLOOM_CACHE", Some("disk"))],
+            "BLOOM_CACHE has the unknown value \"disk\": use `memory` or `none` or `file`",
+        ),
+        (
+            &[
+                ("BLOOM_CACHE", Some("file")),
+                ("BLOOM_CACHE_DIR", Some("cache")),
+            ],
+            "BLOOM_CACHE_DIR is relative (cache): use an absolute path: the same one wherever a \
+             program is started",
+        ),
+        (
+            &[("BLOOM_CACHE_DIR", Some("/var/cache/bloom"))],
+            "BLOOM_CACHE_DIR is set, but BLOOM_CACHE is not: set BLOOM_CACHE to `file` to keep \
+             tokens there",
+        ),
+    ]);
 }

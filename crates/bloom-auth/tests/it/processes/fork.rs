@@ -1,0 +1,130 @@
+//! Processes that fork: the child has a copy of everything but the threads.
+
+use std::{cell::Cell, ffi::OsString, time::Duration};
+
+use bloom_auth::{
+    AuthVersion, BloomAuth, CacheAccess, ClientCredentials, ClientId, ClientSecret, Environment,
+    FileCache, Lease, TokenCache as _,
+};
+use bloom_auth_core::protocol::TokenRequest;
+use rustix::{
+    io::{read, write},
+    pipe::pipe,
+    process::{Pid, WaitOptions, waitpid},
+};
+use tokio::runtime::Builder;
+
+use super::{Setup, role, said, say};
+
+/// Runs the two parts in two processes, the second one in the child.
+fn fork(parent: impl FnOnce(&dyn Fn() -> bool), child: impl FnOnce() -> bool) {
+    #[expect(unsafe_code, reason = "a fork is what is tested")]
+    // SAFETY: no other thread of the process holds a lock that the child could
+    // wait for.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        let is_well =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(false);
+        // Not by the way of the test runner, which is the parent's.
+        #[expect(unsafe_code, reason = "the child ends here")]
+        // SAFETY: it ends the process, and nothing else.
+        unsafe {
+            libc::_exit(i32::from(!is_well))
+        };
+    }
+    let pid = Pid::from_raw(pid).unwrap();
+    let wait = || {
+        let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
+        status.exit_status() == Some(0)
+    };
+    parent(&wait);
+}
+
+fn token(auth: &BloomAuth) -> String {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let token = runtime.block_on(auth.token()).unwrap();
+    token.fingerprint().to_string()
+}
+
+#[test]
+fn x8_what_was_built_before_a_fork_works_on_both_sides() {
+    const TEST: &str = "processes::fork::x8_what_was_built_before_a_fork_works_on_both_sides";
+    if role().is_some() {
+        let auth = BloomAuth::from_env().unwrap();
+        let of_child = auth.clone();
+        fork(
+            |wait| {
+                say("parent", &token(&auth));
+                say("well", &wait().to_string());
+            },
+            move || {
+                say("child", &token(&of_child));
+                true
+            },
+        );
+        return;
+    }
+    let setup = Setup::with_latency(Duration::from_millis(50));
+    let output = setup.child(TEST, "fork").output().unwrap();
+    assert_eq!(said(&output, "well"), "true");
+    assert_eq!(said(&output, "parent"), said(&output, "child"));
+    assert_eq!(setup.token_requests(), 1);
+}
+
+#[test]
+fn x9_a_fork_neither_frees_a_lease_nor_keeps_it() {
+    const TEST: &str = "processes::fork::x9_a_fork_neither_frees_a_lease_nor_keeps_it";
+    if role().is_none() {
+        let setup = Setup::new();
+        let output = setup.child(TEST, "fork").output().unwrap();
+        assert_eq!(said(&output, "dropped-by-child"), "held, well");
+        assert_eq!(said(&output, "dropped-by-parent"), "free, well");
+        return;
+    }
+    let (id, secret) = (ClientId::new("client"), ClientSecret::new("x".repeat(32)));
+    let credentials = ClientCredentials::new(id.unwrap(), secret.unwrap());
+    let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+    let access = CacheAccess::new(&request, &credentials);
+    let cache = FileCache::in_directory(cache_directory()).unwrap();
+    let lease = || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(cache.lease(&access)).unwrap()
+    };
+    for dropped_by_child in [true, false] {
+        let guard = Cell::new(Some(lease()));
+        assert!(matches!(lease(), Lease::Held));
+        let (to_child, from_parent) = pipe().unwrap();
+        let (to_parent, from_child) = pipe().unwrap();
+        fork(
+            |wait| {
+                read(&to_parent, &mut [0]).unwrap();
+                if !dropped_by_child {
+                    drop(guard.take());
+                }
+                // The child is alive, with or without its copy of the lease.
+                let state = if matches!(lease(), Lease::Held) {
+                    "held"
+                } else {
+                    "free"
+                };
+                write(&from_parent, b"x").unwrap();
+                let well = if wait() { "well" } else { "ill" };
+                let who = if dropped_by_child { "child" } else { "parent" };
+                say(&format!("dropped-by-{who}"), &format!("{state}, {well}"));
+            },
+            || {
+                if dropped_by_child {
+                    drop(guard.take());
+                }
+                write(&from_child, b"x").unwrap();
+                read(&to_child, &mut [0]).is_ok()
+            },
+        );
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is the child's setting")]
+fn cache_directory() -> OsString {
+    std::env::var_os("BLOOM_CACHE_DIR").unwrap()
+}
