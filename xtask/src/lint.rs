@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::tidy::{self, Rule, Snapshot};
-use crate::{Verdict, sys};
+use crate::{Verdict, bench, sys};
 
 /// Runs every step, whatever the others say; the summary is the last line.
 pub(crate) fn run() -> anyhow::Result<Verdict> {
@@ -76,7 +76,7 @@ impl Report {
     }
 }
 
-/// rustfmt, clippy with all features and with none, rustdoc.
+/// rustfmt, clippy with all features and with none, rustdoc; and whether the benchmarks compile.
 fn cargo_steps() -> anyhow::Result<Vec<(String, Command)>> {
     let mut steps = Vec::new();
     let mut step = |name: &str, args: &[&str]| {
@@ -118,6 +118,25 @@ fn cargo_steps() -> anyhow::Result<Vec<(String, Command)>> {
     );
     if let Some((_, rustdoc)) = steps.last_mut() {
         rustdoc.env("RUSTDOCFLAGS", "-D warnings");
+    }
+    // Clippy checks all that `cargo check` does.
+    for (name, args) in [
+        ("rustfmt, benchmarks", &["fmt", "--check"][..]),
+        (
+            "clippy, benchmarks",
+            &[
+                "clippy",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        ),
+    ] {
+        let mut cargo = bench::cargo();
+        cargo.args(args);
+        steps.push((name.to_owned(), cargo));
     }
     Ok(steps)
 }

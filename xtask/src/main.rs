@@ -10,6 +10,7 @@
     reason = "a command line tool talks to whoever started it"
 )]
 
+mod bench;
 mod ci;
 mod lint;
 mod stream;
@@ -52,6 +53,19 @@ const COMMANDS: &[Command] = &[
         summary: "run rustfmt, clippy, rustdoc, tidy, cargo-deny and the workflow schema check",
         flags: &[],
         run: |_| lint::run(),
+    },
+    Command {
+        name: "bench",
+        summary: "measure what a call and a start cost, in release mode",
+        flags: &[Flag {
+            name: "--quick",
+            summary: "measure for a moment only, to see that everything runs",
+        }],
+        run: |options| {
+            bench::run(&bench::Config {
+                quick: options.has("--quick"),
+            })
+        },
     },
     Command {
         name: "ci",
