@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use bench::{Problem, Scenario, Start, credentials};
+use bloom_auth_cache::FileCache;
 use bloom_auth_core::{
-    AuthVersion, Environment, TokenProvider,
+    AuthVersion, Environment, TokenProvider, TokenProviderBuilder,
     test_util::{Reply, ScriptedTransport},
 };
 
@@ -16,6 +17,13 @@ const SCENARIOS: &[Scenario] = &[
         prepare: |_| Ok(()),
         start: cold,
     },
+    // A token that another process has left in the file cache.
+    Scenario {
+        name: "warm_start",
+        requests: 0,
+        prepare: leave_a_token,
+        start: warm,
+    },
 ];
 
 fn main() -> Result<(), Problem> {
@@ -24,17 +32,38 @@ fn main() -> Result<(), Problem> {
 
 fn cold(_: &Path) -> Result<Start, Problem> {
     let transport = ScriptedTransport::new([Reply::token("a-token", 3600)]);
-    let environment = Environment::sandbox(AuthVersion::V1);
-    let credentials = credentials()?;
+    let builder = TokenProvider::builder(environment(), credentials()?, transport.clone());
+    start(builder, &transport)
+}
+
+fn leave_a_token(folder: &Path) -> Result<(), Problem> {
+    // As long as Bloom's are, and good for as long as the benchmark takes.
+    let transport = ScriptedTransport::new([Reply::token(&"x".repeat(900), 86_400)]);
+    let builder = TokenProvider::builder(environment(), credentials()?, transport.clone());
+    start(builder.cache(cache(folder)?), &transport)?;
+    Ok(())
+}
+
+fn warm(folder: &Path) -> Result<Start, Problem> {
+    let transport = ScriptedTransport::default();
+    let builder = TokenProvider::builder(environment(), credentials()?, transport.clone());
+    start(builder.cache(cache(folder)?), &transport)
+}
+
+fn environment() -> Environment {
+    Environment::sandbox(AuthVersion::V1)
+}
+
+fn cache(folder: &Path) -> Result<FileCache, Problem> {
+    Ok(FileCache::in_directory(folder.join("cache"))?)
+}
+
+fn start(builder: TokenProviderBuilder, transport: &ScriptedTransport) -> Result<Start, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    runtime.block_on(async {
-        Start::measure(async || {
-            let builder = TokenProvider::builder(environment, credentials, transport.clone());
-            builder.build()?.token().await?;
-            Ok(transport.request_count())
-        })
-        .await
-    })
+    runtime.block_on(Start::measure(async || {
+        builder.build()?.token().await?;
+        Ok(transport.request_count())
+    }))
 }

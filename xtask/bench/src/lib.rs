@@ -87,7 +87,7 @@ impl Start {
 ///
 /// None that a benchmark should see.
 pub fn credentials() -> Result<ClientCredentials, ConfigurationError> {
-    let secret = ClientSecret::new("a-secret-for-benchmarks")?;
+    let secret = ClientSecret::new("a secret for benchmarks, of 32 characters and more")?;
     Ok(ClientCredentials::new(ClientId::new("bench")?, secret))
 }
 
