@@ -76,7 +76,7 @@ impl Report {
     }
 }
 
-/// rustfmt, clippy with all features and with none, rustdoc; and whether the benchmarks compile.
+/// rustfmt, clippy with all features, with each alone and with none, rustdoc; and whether the benchmarks compile.
 fn cargo_steps() -> anyhow::Result<Vec<(String, Command)>> {
     let mut steps = Vec::new();
     let mut step = |name: &str, args: &[&str]| {
@@ -94,7 +94,7 @@ fn cargo_steps() -> anyhow::Result<Vec<(String, Command)>> {
         "--locked",
     ];
     step("clippy", &[&all[..], &["--", "-D", "warnings"]].concat());
-    for name in published()? {
+    for (name, features) in published()? {
         let bare = [
             "clippy",
             "-p",
@@ -103,8 +103,16 @@ fn cargo_steps() -> anyhow::Result<Vec<(String, Command)>> {
             "--lib",
             "--locked",
         ];
+        let deny = ["--", "-D", "warnings"];
         let title = format!("clippy, {name} without features");
-        step(&title, &[&bare[..], &["--", "-D", "warnings"]].concat());
+        step(&title, &[&bare[..], &deny].concat());
+        for feature in features {
+            let title = format!("clippy, {name} with `{feature}` alone");
+            step(
+                &title,
+                &[&bare[..], &["--features", &feature], &deny].concat(),
+            );
+        }
     }
     step(
         "rustdoc",
@@ -141,8 +149,8 @@ fn cargo_steps() -> anyhow::Result<Vec<(String, Command)>> {
     Ok(steps)
 }
 
-/// The libraries that are meant for users.
-fn published() -> anyhow::Result<Vec<String>> {
+/// The libraries that are meant for users, each with its features.
+fn published() -> anyhow::Result<Vec<(String, Vec<String>)>> {
     let metadata = sys::workspace()?;
     let is_published = |package: &&cargo_metadata::Package| {
         let is_private = package.publish.as_ref().is_some_and(Vec::is_empty);
@@ -150,7 +158,11 @@ fn published() -> anyhow::Result<Vec<String>> {
     };
     let packages = metadata.workspace_packages();
     let published = packages.into_iter().filter(is_published);
-    Ok(published.map(|package| package.name.to_string()).collect())
+    let with_features = |package: &cargo_metadata::Package| {
+        let features = package.features.keys().filter(|name| *name != "default");
+        (package.name.to_string(), features.cloned().collect())
+    };
+    Ok(published.map(with_features).collect())
 }
 
 fn obeys(rule: &Rule, snapshot: &Snapshot) -> anyhow::Result<Outcome> {
