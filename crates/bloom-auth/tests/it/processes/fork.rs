@@ -73,6 +73,46 @@ fn x8_what_was_built_before_a_fork_works_on_both_sides() {
 }
 
 #[test]
+fn x9_a_fork_during_a_fetch_leaves_both_sides_with_a_token() {
+    const TEST: &str = "processes::fork::x9_a_fork_during_a_fetch_leaves_both_sides_with_a_token";
+    if role().is_some() {
+        let auth = BloomAuth::from_env().unwrap();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let fetching = runtime.spawn({
+            let auth = auth.clone();
+            async move { auth.token().await.unwrap().fingerprint().to_string() }
+        });
+        // The request is under way, and its lease is held.
+        while auth.status().counts.token_requests == 0 {
+            std::thread::yield_now();
+        }
+        fork(
+            |wait| {
+                say("parent", &runtime.block_on(fetching).unwrap());
+                say("well", &wait().to_string());
+            },
+            || {
+                // The fetch that it sees is one that nobody drives here.
+                assert!(auth.status().is_fetching);
+                say("child", &token(&auth));
+                true
+            },
+        );
+        return;
+    }
+    let setup = Setup::with_latency(Duration::from_millis(300));
+    let output = setup.child(TEST, "fork").output().unwrap();
+    assert_eq!(said(&output, "well"), "true");
+    // The child finds what the parent has stored, once it looks.
+    assert_eq!(said(&output, "parent"), said(&output, "child"));
+    assert_eq!(setup.token_requests(), 1);
+}
+
+#[test]
 fn x9_a_fork_neither_frees_a_lease_nor_keeps_it() {
     const TEST: &str = "processes::fork::x9_a_fork_neither_frees_a_lease_nor_keeps_it";
     if role().is_none() {
