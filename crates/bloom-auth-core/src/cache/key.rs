@@ -1,119 +1,13 @@
-//! Caches beyond the provider's own memory: the trait, its key and its
-//! record.
+//! What a token belongs to: the key of every cache, and what opens an entry.
 
-use std::{
-    any::Any,
-    error::Error as StdError,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
-
-use async_trait::async_trait;
+use std::{fmt, sync::Arc};
 
 use crate::{
     client::{ClientCredentials, ClientId, ClientSecret, CredentialTag},
-    clock::{nanos, wall_nanos},
     environment::{AuthVersion, ClientAuthentication},
-    error::ConfigurationError,
-    protocol::{ResponseError, TokenRequest},
+    protocol::TokenRequest,
     scope::Scopes,
-    token::{AccessToken, TokenHash},
 };
-
-/// Keeps tokens for more than one provider: for a process, a machine, a
-/// fleet.
-///
-/// A cache is advisory. The engine gives each call a time limit, treats every
-/// error as a miss, checks every record's times itself, and skips a cache
-/// that fails for a growing while. A cache in turn must never give a record
-/// to a key that is not equal to the one it was stored under.
-///
-/// # Cancellation
-///
-/// Every future may be dropped at any point; the cache must stay usable and a
-/// lease that was not returned must be free.
-#[async_trait]
-pub trait TokenCache: fmt::Debug + Send + Sync {
-    /// The record under this key, if there is one.
-    ///
-    /// It may have expired: the engine checks.
-    ///
-    /// # Errors
-    ///
-    /// [`CacheError`] if the cache does not work; treated as a miss.
-    async fn load(&self, access: &CacheAccess) -> Result<Option<CacheRecord>, CacheError>;
-
-    /// Keeps a record, unless the one that is there was
-    /// [sent](CacheRecord::sent_at) later. One that was sent more than five
-    /// minutes in the future, by a clock that was wrong, does not count: it
-    /// would stay for ever, and never be of use.
-    ///
-    /// # Errors
-    ///
-    /// [`CacheError`] if the cache does not work.
-    async fn store(&self, access: &CacheAccess, record: &CacheRecord) -> Result<(), CacheError>;
-
-    /// Removes the record under this key if it still holds this token; a
-    /// newer one stays.
-    ///
-    /// # Errors
-    ///
-    /// [`CacheError`] if the cache does not work.
-    async fn remove(&self, access: &CacheAccess, token: &TokenHash) -> Result<(), CacheError>;
-
-    /// Asks once, without waiting, for the right to fetch a token for this
-    /// key among all who share the cache.
-    ///
-    /// Correctness never depends on a lease, it only saves token requests.
-    /// A cache that needs none keeps this default.
-    ///
-    /// # Errors
-    ///
-    /// [`CacheError`] if the cache does not work; the engine then fetches
-    /// without a lease.
-    async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {
-        let _ = access;
-        Ok(Lease::NotNeeded)
-    }
-
-    /// Whether this cache can keep tokens that these credentials get: asked
-    /// when a provider is built with credentials that
-    /// [never change](crate::CredentialsSource::fixed). A cache that takes all
-    /// keeps this default.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigurationError`] that says why not, and what to do.
-    fn check(&self, credentials: &ClientCredentials) -> Result<(), ConfigurationError> {
-        let _ = credentials;
-        Ok(())
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<T: TokenCache + ?Sized> TokenCache for Arc<T> {
-    async fn load(&self, access: &CacheAccess) -> Result<Option<CacheRecord>, CacheError> {
-        (**self).load(access).await
-    }
-
-    async fn store(&self, access: &CacheAccess, record: &CacheRecord) -> Result<(), CacheError> {
-        (**self).store(access, record).await
-    }
-
-    async fn remove(&self, access: &CacheAccess, token: &TokenHash) -> Result<(), CacheError> {
-        (**self).remove(access, token).await
-    }
-
-    async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {
-        (**self).lease(access).await
-    }
-
-    fn check(&self, credentials: &ClientCredentials) -> Result<(), ConfigurationError> {
-        (**self).check(credentials)
-    }
-}
 
 /// What a token belongs to. Two keys are equal only if everything is equal
 /// that decides which token a server would give, the secret included.
@@ -272,127 +166,6 @@ impl CacheAccess {
     }
 }
 
-/// A token as caches keep it. Its times are wall-clock times, which mean the
-/// same in every process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheRecord {
-    token: AccessToken,
-    sent_at: u64,
-    lifetime: u64,
-}
-
-impl CacheRecord {
-    /// A record from its parts, as a persistent cache reads them.
-    ///
-    /// # Errors
-    ///
-    /// [`ResponseError`] if the token could not stand in a header.
-    pub fn new(
-        token: &str,
-        scopes: Option<Scopes>,
-        sent_at: SystemTime,
-        lifetime: Duration,
-    ) -> Result<Self, ResponseError> {
-        let (sent_at, lifetime) = (wall_nanos(sent_at), nanos(lifetime));
-        let token = AccessToken::from_text(token, sent_at.saturating_add(lifetime), scopes)?;
-        Ok(Self::of(token, sent_at, lifetime))
-    }
-
-    pub(crate) fn of(token: AccessToken, sent_at: u64, lifetime: u64) -> Self {
-        Self {
-            token,
-            sent_at,
-            lifetime,
-        }
-    }
-
-    /// The token.
-    #[must_use]
-    pub fn token(&self) -> &AccessToken {
-        &self.token
-    }
-
-    /// When the token was asked for.
-    #[must_use]
-    pub fn sent_at(&self) -> SystemTime {
-        crate::clock::system_time(self.sent_at)
-    }
-
-    /// How long the token lives from then on.
-    #[must_use]
-    pub fn lifetime(&self) -> Duration {
-        Duration::from_nanos(self.lifetime)
-    }
-
-    pub(crate) fn sent_at_nanos(&self) -> u64 {
-        self.sent_at
-    }
-
-    pub(crate) fn lifetime_nanos(&self) -> u64 {
-        self.lifetime
-    }
-}
-
-/// The answer to [`TokenCache::lease`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Lease {
-    /// This cache does not coordinate fetches: go ahead.
-    NotNeeded,
-    /// The right is yours until the guard is dropped, or the cache lets it
-    /// lapse because that takes too long.
-    Granted(LeaseGuard),
-    /// Somebody else has it; ask again later.
-    Held,
-}
-
-/// Holds a lease; dropping it frees the lease.
-pub struct LeaseGuard {
-    _guard: Box<dyn Any + Send + Sync>,
-}
-
-impl LeaseGuard {
-    /// Wraps what frees the lease when it is dropped. Dropping must not block.
-    #[must_use]
-    pub fn new(guard: impl Any + Send + Sync) -> Self {
-        Self {
-            _guard: Box::new(guard),
-        }
-    }
-}
-
-impl fmt::Debug for LeaseGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LeaseGuard")
-    }
-}
-
-/// Why a cache did not work. The engine warns and goes on without it.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub struct CacheError {
-    problem: String,
-    source: Option<Box<dyn StdError + Send + Sync>>,
-}
-
-impl CacheError {
-    /// An error that says what did not work, without a token in it.
-    #[must_use]
-    pub fn new(problem: impl Into<String>) -> Self {
-        Self {
-            problem: problem.into(),
-            source: None,
-        }
-    }
-
-    /// The same with its cause.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -519,13 +292,5 @@ mod tests {
         let secret = ClientSecret::new("the old secret").unwrap();
         assert_ne!(old.key(), new.key());
         assert_eq!(new.with_secret(secret).key(), old.key());
-    }
-
-    #[test]
-    fn a_record_that_could_be_no_header_is_refused() {
-        let record =
-            |token| CacheRecord::new(token, None, SystemTime::UNIX_EPOCH, Duration::from_secs(1));
-        assert!(record("abc").is_ok());
-        assert!(record("a\r\nb").is_err());
     }
 }

@@ -1,0 +1,84 @@
+//! What caches keep.
+
+use std::time::{Duration, SystemTime};
+
+use crate::{
+    clock::{nanos, wall_nanos},
+    protocol::ResponseError,
+    scope::Scopes,
+    token::AccessToken,
+};
+
+/// A token as caches keep it. Its times are wall-clock times, which mean the
+/// same in every process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheRecord {
+    token: AccessToken,
+    sent_at: u64,
+    lifetime: u64,
+}
+
+impl CacheRecord {
+    /// A record from its parts, as a persistent cache reads them.
+    ///
+    /// # Errors
+    ///
+    /// [`ResponseError`] if the token could not stand in a header.
+    pub fn new(
+        token: &str,
+        scopes: Option<Scopes>,
+        sent_at: SystemTime,
+        lifetime: Duration,
+    ) -> Result<Self, ResponseError> {
+        let (sent_at, lifetime) = (wall_nanos(sent_at), nanos(lifetime));
+        let token = AccessToken::from_text(token, sent_at.saturating_add(lifetime), scopes)?;
+        Ok(Self::of(token, sent_at, lifetime))
+    }
+
+    pub(crate) fn of(token: AccessToken, sent_at: u64, lifetime: u64) -> Self {
+        Self {
+            token,
+            sent_at,
+            lifetime,
+        }
+    }
+
+    /// The token.
+    #[must_use]
+    pub fn token(&self) -> &AccessToken {
+        &self.token
+    }
+
+    /// When the token was asked for.
+    #[must_use]
+    pub fn sent_at(&self) -> SystemTime {
+        crate::clock::system_time(self.sent_at)
+    }
+
+    /// How long the token lives from then on.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        Duration::from_nanos(self.lifetime)
+    }
+
+    pub(crate) fn sent_at_nanos(&self) -> u64 {
+        self.sent_at
+    }
+
+    pub(crate) fn lifetime_nanos(&self) -> u64 {
+        self.lifetime
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_could_be_no_header_is_refused() {
+        let record =
+            |token| CacheRecord::new(token, None, SystemTime::UNIX_EPOCH, Duration::from_secs(1));
+        assert!(record("abc").is_ok());
+        assert!(record("a\r\nb").is_err());
+    }
+}
