@@ -101,7 +101,10 @@ mod token;
 mod transport;
 mod url;
 
-pub use cache::{CacheAccess, CacheError, CacheKey, CacheRecord, Lease, LeaseGuard, TokenCache};
+pub use cache::{
+    CacheAccess, CacheError, CacheKey, CacheRecord, Lease, LeaseGuard, Refusal, RefusalKind,
+    TokenCache,
+};
 pub use client::{ClientCredentials, ClientId, ClientSecret, CredentialTag};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use credentials::{

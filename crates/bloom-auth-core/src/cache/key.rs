@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use zeroize::Zeroizing;
+
 use crate::{
     client::{ClientCredentials, ClientId, ClientSecret, CredentialTag},
     environment::{AuthVersion, ClientAuthentication},
@@ -52,7 +54,16 @@ impl CacheKey {
     /// the most significant byte first; lists and what may be absent behind
     /// their number of items.
     #[must_use]
-    pub fn canonical_bytes(&self) -> Vec<u8> {
+    pub fn canonical_bytes(&self) -> Zeroizing<Vec<u8>> {
+        // Counted first: a buffer that had to grow would leave the tag behind.
+        let mut length = 0;
+        self.write(Canonical(&mut |bytes| length += bytes.len()));
+        let mut canonical = Zeroizing::new(Vec::with_capacity(length));
+        self.write(Canonical(&mut |bytes| canonical.extend_from_slice(bytes)));
+        canonical
+    }
+
+    fn write(&self, mut to: Canonical<'_>) {
         // A new field makes this fail to compile, and must be written too.
         let KeyFields {
             token_url,
@@ -64,48 +75,45 @@ impl CacheKey {
             scopes,
             parameters,
         } = &*self.0;
-        let mut bytes = Canonical::default();
-        bytes.field(token_url.as_bytes());
-        bytes.field(match auth_version {
+        to.field(token_url.as_bytes());
+        to.field(match auth_version {
             AuthVersion::V1 => b"v1",
             AuthVersion::V2 => b"v2",
         });
-        bytes.field(match authentication {
+        to.field(match authentication {
             ClientAuthentication::Post => b"client_secret_post",
             ClientAuthentication::Basic => b"client_secret_basic",
         });
-        bytes.field(client_id.as_str().as_bytes());
-        bytes.field(credential_tag.as_bytes());
-        bytes.number(usize::from(audience.is_some()));
+        to.field(client_id.as_str().as_bytes());
+        to.field(credential_tag.as_bytes());
+        to.number(usize::from(audience.is_some()));
         if let Some(audience) = audience {
-            bytes.field(audience.as_bytes());
+            to.field(audience.as_bytes());
         }
-        bytes.number(scopes.len());
+        to.number(scopes.len());
         for scope in scopes.iter() {
-            bytes.field(scope.as_bytes());
+            to.field(scope.as_bytes());
         }
-        bytes.number(parameters.len());
+        to.number(parameters.len());
         for (name, value) in parameters {
-            bytes.field(name.as_bytes());
-            bytes.field(value.as_bytes());
+            to.field(name.as_bytes());
+            to.field(value.as_bytes());
         }
-        bytes.0
     }
 }
 
-/// Bytes that can be divided in one way only.
-#[derive(Default)]
-struct Canonical(Vec<u8>);
+/// Takes bytes that can be divided in one way only.
+struct Canonical<'a>(&'a mut dyn FnMut(&[u8]));
 
-impl Canonical {
+impl Canonical<'_> {
     fn field(&mut self, bytes: &[u8]) {
         self.number(bytes.len());
-        self.0.extend_from_slice(bytes);
+        self.0(bytes);
     }
 
     fn number(&mut self, number: usize) {
         let number = u64::try_from(number).unwrap_or(u64::MAX);
-        self.0.extend_from_slice(&number.to_be_bytes());
+        self.0(&number.to_be_bytes());
     }
 }
 
@@ -140,6 +148,12 @@ impl CacheAccess {
     #[must_use]
     pub fn key(&self) -> &CacheKey {
         &self.key
+    }
+
+    /// The tag of the credentials; see there what it is good for.
+    #[must_use]
+    pub fn credential_tag(&self) -> CredentialTag {
+        self.key.0.credential_tag
     }
 
     /// The same access with another secret of the same client: what a cache
@@ -281,7 +295,7 @@ mod tests {
         }
         expected.extend_from_slice(b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x07dev-api");
         expected.extend_from_slice(&[0; 16]);
-        assert_eq!(key.canonical_bytes(), expected);
+        assert_eq!(*key.canonical_bytes(), expected);
     }
 
     #[test]

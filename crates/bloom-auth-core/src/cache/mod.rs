@@ -2,6 +2,7 @@
 
 mod key;
 mod record;
+mod refusal;
 
 use std::{any::Any, error::Error as StdError, fmt, sync::Arc};
 
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 
 pub use key::{CacheAccess, CacheKey};
 pub use record::CacheRecord;
+pub use refusal::{Refusal, RefusalKind};
 
 use crate::{client::ClientCredentials, error::ConfigurationError, token::TokenHash};
 
@@ -68,6 +70,36 @@ pub trait TokenCache: fmt::Debug + Send + Sync {
         Ok(Lease::NotNeeded)
     }
 
+    /// The refusal of these credentials that is remembered, if there is one.
+    ///
+    /// It may be over: the engine checks. A cache that remembers none keeps
+    /// this default, and that of [`store_refusal`](Self::store_refusal).
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError`] if the cache does not work; treated as none.
+    async fn load_refusal(&self, access: &CacheAccess) -> Result<Option<Refusal>, CacheError> {
+        let _ = access;
+        Ok(None)
+    }
+
+    /// Remembers that the server refused these credentials, so that all who
+    /// share the cache fail fast, and ask no more than one of them would.
+    ///
+    /// A token that is [stored](Self::store) afterwards lifts the refusal.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError`] if the cache does not work.
+    async fn store_refusal(
+        &self,
+        access: &CacheAccess,
+        refusal: &Refusal,
+    ) -> Result<(), CacheError> {
+        let _ = (access, refusal);
+        Ok(())
+    }
+
     /// Whether this cache can keep tokens that these credentials get: asked
     /// when a provider is built with credentials that
     /// [never change](crate::CredentialsSource::fixed). A cache that takes all
@@ -99,6 +131,18 @@ impl<T: TokenCache + ?Sized> TokenCache for Arc<T> {
 
     async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {
         (**self).lease(access).await
+    }
+
+    async fn load_refusal(&self, access: &CacheAccess) -> Result<Option<Refusal>, CacheError> {
+        (**self).load_refusal(access).await
+    }
+
+    async fn store_refusal(
+        &self,
+        access: &CacheAccess,
+        refusal: &Refusal,
+    ) -> Result<(), CacheError> {
+        (**self).store_refusal(access, refusal).await
     }
 
     fn check(&self, credentials: &ClientCredentials) -> Result<(), ConfigurationError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::{
+    cache::{Refusal, RefusalKind},
     client::CredentialTag,
     error::{Error, ErrorKind},
     protocol::{OAuthError, OAuthErrorCode, ResponseError},
@@ -18,6 +19,8 @@ pub(crate) struct Failure {
     pub(crate) class: Class,
     /// What the server asked for, clamped.
     pub(crate) retry_after: Option<Duration>,
+    /// How many refusals in a row others who share the cache have met.
+    pub(crate) refusals_elsewhere: u32,
 }
 
 /// What follows from a failure.
@@ -30,6 +33,9 @@ pub(crate) enum Class {
     /// Will not pass until something is corrected: fail fast, for longer each
     /// time, unless the credentials change.
     Refused(CredentialTag),
+    /// Somebody who shares the cache was refused with these credentials a
+    /// moment ago.
+    RefusedElsewhere(CredentialTag),
 }
 
 impl Failure {
@@ -39,6 +45,32 @@ impl Failure {
             error,
             class: Class::Later,
             retry_after: None,
+            refusals_elsewhere: 0,
+        }
+    }
+
+    /// What a cache remembers of somebody else's fetch, which is in force for
+    /// this long.
+    pub(crate) fn elsewhere(refusal: &Refusal, tag: CredentialTag, left: Duration) -> Self {
+        let kind = match refusal.kind() {
+            RefusalKind::Client => ErrorKind::ClientRefused,
+            RefusalKind::Request => ErrorKind::RequestRefused,
+        };
+        let source = "the server said so a moment ago to another one who shares the cache";
+        Self {
+            error: Error::with_source(kind, source),
+            class: Class::RefusedElsewhere(tag),
+            retry_after: Some(left),
+            refusals_elsewhere: refusal.refusals(),
+        }
+    }
+
+    /// What others who share the cache may want to know of it.
+    pub(crate) fn refusal_kind(&self) -> Option<RefusalKind> {
+        match (self.class, self.error.kind()) {
+            (Class::Refused(_), ErrorKind::ClientRefused) => Some(RefusalKind::Client),
+            (Class::Refused(_), ErrorKind::RequestRefused) => Some(RefusalKind::Request),
+            _ => None,
         }
     }
 
@@ -48,6 +80,7 @@ impl Failure {
             error: Error::new(ErrorKind::Timeout),
             class: Class::Passing,
             retry_after: None,
+            refusals_elsewhere: 0,
         }
     }
 
@@ -65,6 +98,7 @@ impl Failure {
             error: Error::with_source(kind, error),
             class,
             retry_after: None,
+            refusals_elsewhere: 0,
         }
     }
 
@@ -84,6 +118,7 @@ impl Failure {
             error: Error::with_source(kind, error),
             class,
             retry_after,
+            refusals_elsewhere: 0,
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -36,6 +39,10 @@ const SECOND: u64 = 1000 * MILLISECOND;
 const CACHE_BUDGET_WARM: Duration = Duration::from_millis(100);
 const CACHE_BUDGET_COLD: Duration = Duration::from_secs(1);
 
+/// Refusals of the same credentials that are further apart than this, and twice
+/// the time that the first was in force, have nothing to do with each other.
+const REFUSALS_IN_A_ROW: Duration = Duration::from_secs(60);
+
 /// A fetch that got a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetched {
@@ -66,6 +73,8 @@ pub(crate) struct Fetch {
     pub(crate) attempts: u32,
     pub(crate) reason: Reason,
     pub(crate) progress: Progress,
+    /// How many refusals in a row the cache knows of.
+    pub(crate) refusals_elsewhere: AtomicU32,
 }
 
 /// How the search for a token among those who share the cache ended.
@@ -74,6 +83,8 @@ enum Search {
     /// Fetch, and keep the lease until the token is stored.
     Fetch(Option<LeaseGuard>),
     Elsewhere,
+    /// Somebody who shares the cache was refused.
+    Refused(Failure),
 }
 
 impl Fetch {
@@ -137,14 +148,17 @@ impl Fetch {
         let lease = match self.search(&access).await {
             Search::Found(fetched) => return Ok(fetched),
             Search::Elsewhere => return Err(End::Elsewhere),
+            Search::Refused(failure) => return Err(failure.into()),
             Search::Fetch(lease) => lease,
         };
         let answer = self.ask_server(credentials, attempts).await;
         // Stored before the lease is free, so that whoever gets it next finds
         // the token; and before anyone who waits goes on, so that a process
         // which ends then has kept it.
-        if let Ok((_, record)) = &answer {
-            self.store(&access, record).await;
+        match &answer {
+            Ok((_, record)) => self.store(&access, record).await,
+            Err(End::Failed(failure)) => self.store_refusal(&access, failure).await,
+            Err(_) => {}
         }
         shielded(async { drop(lease) }).await;
         answer.map(|(fetched, _)| fetched)
@@ -158,6 +172,9 @@ impl Fetch {
         }
         if let Some(fetched) = self.load(access).await {
             return Search::Found(fetched);
+        }
+        if let Some(failure) = self.load_refusal(access).await {
+            return Search::Refused(failure);
         }
         // Waiting is over at a random moment, so that not all who wait for a
         // lease that is never freed fetch at once.
@@ -181,6 +198,9 @@ impl Fetch {
             // With the lease too: its last holder may just have stored.
             if let Some(fetched) = self.load(access).await {
                 return Search::Found(fetched);
+            }
+            if let Some(failure) = self.load_refusal(access).await {
+                return Search::Refused(failure);
             }
             if lease.is_some() || Instant::now() > give_up_at {
                 return Search::Fetch(lease);
@@ -218,6 +238,35 @@ impl Fetch {
             self.shared.counters.cache_hits.add();
             fetched
         })
+    }
+
+    /// What somebody else was told about these credentials, if it is in force.
+    async fn load_refusal(&self, access: &CacheAccess) -> Option<Failure> {
+        let refusal = self
+            .with_cache("load", |cache| cache.load_refusal(access))
+            .await??;
+        let now = self.shared.now().system_time();
+        let left = refusal.left(now);
+        // One that is over still tells how long the next one is to last, unless
+        // it is long past.
+        let age = now.duration_since(refusal.refused_at()).unwrap_or_default();
+        if age
+            < refusal
+                .wait()
+                .saturating_mul(2)
+                .saturating_add(REFUSALS_IN_A_ROW)
+        {
+            let refusals = refusal.refusals();
+            self.refusals_elsewhere.store(refusals, Ordering::Relaxed);
+        }
+        (!left.is_zero()).then(|| Failure::elsewhere(&refusal, access.credential_tag(), left))
+    }
+
+    async fn store_refusal(&self, access: &CacheAccess, failure: &Failure) {
+        if let Some(refusal) = self.shared.refusal_of(failure) {
+            self.with_cache("store", |cache| cache.store_refusal(access, &refusal))
+                .await;
+        }
     }
 
     async fn store(&self, access: &CacheAccess, record: &CacheRecord) {
@@ -327,7 +376,10 @@ impl Fetch {
         let decoded = TokenResponse::decode(&response, credentials).map_err(|error| {
             let (now, max) = (received.system_time(), shared.settings.max_retry_after);
             let after = retry_after(response.headers(), now, max);
-            Failure::of_response(error, after, credentials.tag())
+            Failure {
+                refusals_elsewhere: self.refusals_elsewhere.load(Ordering::Relaxed),
+                ..Failure::of_response(error, after, credentials.tag())
+            }
         })?;
         self.accept(&decoded, attempt, sent, received)
     }

@@ -24,7 +24,11 @@ mod tasks;
 mod timing;
 mod tombstones;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use http::HeaderValue;
 use tokio::runtime::Handle;
@@ -342,6 +346,7 @@ impl TokenProvider {
             attempts,
             reason,
             progress: flight::progress(now.monotonic),
+            refusals_elsewhere: AtomicU32::new(0),
         });
         engine.flight = Some(flight.clone());
         // The newest task has a place before it can be over.

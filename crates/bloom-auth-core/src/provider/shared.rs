@@ -25,8 +25,8 @@ use super::{
     timing::Freshness,
 };
 use crate::{
-    cache::TokenCache,
-    clock::{Clock, Timestamp},
+    cache::{Refusal, TokenCache},
+    clock::{Clock, Timestamp, nanos},
     credentials::CredentialsSource,
     entropy::Entropy,
     error::Error,
@@ -118,6 +118,15 @@ impl Shared {
     pub(super) fn refusal(&self) -> Option<Error> {
         let now = self.now();
         self.engine().state.refusal(now)
+    }
+
+    /// The refusal that this failure is, for others who share the cache.
+    pub(super) fn refusal_of(&self, failure: &Failure) -> Option<Refusal> {
+        let kind = failure.refusal_kind()?;
+        let (refusals, wait) = self.engine().state.next_refusal(failure.refusals_elsewhere);
+        let asked = failure.retry_after.map_or(0, nanos);
+        let wait = Duration::from_nanos(wait.max(asked));
+        Some(Refusal::new(kind, self.now().system_time(), wait, refusals))
     }
 
     /// The credentials are others than those that were refused.

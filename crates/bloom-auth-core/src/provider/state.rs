@@ -277,23 +277,16 @@ impl State {
         let asked = failure.retry_after.map_or(0, nanos);
         let wait = match failure.class {
             Class::Refused(tag) => {
-                let refusals = self.denial.as_ref().map_or(0, |denial| denial.refusals);
-                let refusals = refusals.saturating_add(1);
-                let wait = denial(refusals).max(asked);
-                self.discarded
-                    .extend(self.backoff.take().map(|backoff| backoff.error));
-                let denial = self.denial.replace(Denial {
-                    hold: Hold {
-                        until: now.monotonic.saturating_add(wait),
-                        error: failure.error.clone(),
-                    },
-                    tag,
-                    refusals,
-                    recheck_at: now.monotonic.saturating_add(RECHECK_INTERVAL),
-                });
-                self.discarded
-                    .extend(denial.map(|denial| denial.hold.error));
+                let (refusals, wait) = self.next_refusal(failure.refusals_elsewhere);
+                let wait = wait.max(asked);
+                self.deny(tag, refusals, wait, &failure.error, now);
                 wait
+            }
+            Class::RefusedElsewhere(tag) => {
+                // The time that is left of it, and not a refusal more.
+                let refusals = self.refusals().max(failure.refusals_elsewhere);
+                self.deny(tag, refusals, asked, &failure.error, now);
+                asked
             }
             Class::Passing | Class::Later => {
                 let wait = self.wait_after_trouble(asked, now, draw);
@@ -308,6 +301,42 @@ impl State {
             }
         };
         failure.error.after(Duration::from_nanos(wait))
+    }
+
+    fn deny(
+        &mut self,
+        tag: CredentialTag,
+        refusals: u32,
+        wait: u64,
+        error: &Error,
+        now: Timestamp,
+    ) {
+        let denial = self.denial.replace(Denial {
+            hold: Hold {
+                until: now.monotonic.saturating_add(wait),
+                error: error.clone(),
+            },
+            tag,
+            refusals,
+            recheck_at: now.monotonic.saturating_add(RECHECK_INTERVAL),
+        });
+        let errors = [
+            self.backoff.take().map(|backoff| backoff.error),
+            denial.map(|denial| denial.hold.error),
+        ];
+        self.discarded.extend(errors.into_iter().flatten());
+    }
+
+    /// How many refusals there have been in a row.
+    fn refusals(&self) -> u32 {
+        self.denial.as_ref().map_or(0, |denial| denial.refusals)
+    }
+
+    /// How many refusals in a row the next one makes, after so many that others
+    /// have met, and how long the server is not asked then.
+    pub(crate) fn next_refusal(&self, elsewhere: u32) -> (u32, u64) {
+        let refusals = self.refusals().max(elsewhere).saturating_add(1);
+        (refusals, denial(refusals))
     }
 
     /// The credentials are others than those that were refused: the refusal is

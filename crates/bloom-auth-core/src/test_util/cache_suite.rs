@@ -28,6 +28,7 @@ mod leases;
 mod poison;
 mod races;
 mod records;
+mod refusals;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ pub use records::{
     an_expired_record_is_in_nobodys_way, records_come_back_as_they_were,
     removal_is_of_this_very_token,
 };
+pub use refusals::a_refusal_is_remembered_for_its_key_alone;
 
 use crate::{
     cache::{CacheAccess, CacheError, CacheRecord, Lease, TokenCache},
