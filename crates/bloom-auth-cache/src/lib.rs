@@ -23,6 +23,7 @@ mod leases;
 mod memory;
 #[cfg(feature = "moka")]
 mod moka_cache;
+mod refusals;
 mod rules;
 #[cfg(feature = "file")]
 mod seal;

@@ -8,11 +8,11 @@ use std::{
 
 use async_trait::async_trait;
 use bloom_auth_core::{
-    CacheAccess, CacheError, CacheKey, CacheRecord, Clock, Lease, SystemClock, TokenCache,
+    CacheAccess, CacheError, CacheKey, CacheRecord, Clock, Lease, Refusal, SystemClock, TokenCache,
     TokenHash,
 };
 
-use crate::{leases::Leases, rules};
+use crate::{leases::Leases, refusals::Refusals, rules};
 
 /// Shares tokens among the providers of one process: those with the same
 /// environment, credentials and scopes use one token, and fetch it once.
@@ -38,6 +38,7 @@ struct Inner {
     clock: Box<dyn Clock>,
     records: Mutex<HashMap<CacheKey, CacheRecord>>,
     leases: Leases,
+    refusals: Refusals,
 }
 
 impl MemoryCache {
@@ -56,6 +57,7 @@ impl MemoryCache {
                 clock: Box::new(clock),
                 records: Mutex::default(),
                 leases: Leases::default(),
+                refusals: Refusals::default(),
             }),
         }
     }
@@ -98,6 +100,7 @@ impl TokenCache for MemoryCache {
     }
 
     async fn store(&self, access: &CacheAccess, record: &CacheRecord) -> Result<(), CacheError> {
+        self.inner.refusals.lift(access.key());
         let now = self.inner.clock.now().system_time();
         let mut records = self.records();
         records.retain(|_, record| rules::is_of_use(record, now));
@@ -122,6 +125,20 @@ impl TokenCache for MemoryCache {
     async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {
         let now = self.inner.clock.now().monotonic;
         Ok(self.inner.leases.ask(access.key(), now))
+    }
+
+    async fn load_refusal(&self, access: &CacheAccess) -> Result<Option<Refusal>, CacheError> {
+        Ok(self.inner.refusals.get(access.key()))
+    }
+
+    async fn store_refusal(
+        &self,
+        access: &CacheAccess,
+        refusal: &Refusal,
+    ) -> Result<(), CacheError> {
+        let now = self.inner.clock.now().system_time();
+        self.inner.refusals.put(access.key(), *refusal, now);
+        Ok(())
     }
 }
 

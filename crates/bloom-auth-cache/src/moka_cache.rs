@@ -8,12 +8,12 @@ use std::{
 
 use async_trait::async_trait;
 use bloom_auth_core::{
-    CacheAccess, CacheError, CacheKey, CacheRecord, Clock, ConfigurationError, Lease, SystemClock,
-    TokenCache, TokenHash,
+    CacheAccess, CacheError, CacheKey, CacheRecord, Clock, ConfigurationError, Lease, Refusal,
+    SystemClock, TokenCache, TokenHash,
 };
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
-use crate::{leases::Leases, rules};
+use crate::{leases::Leases, refusals::Refusals, rules};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MAX_LIFETIMES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(366 * 86_400)];
@@ -59,6 +59,7 @@ struct Inner {
     // the wall clock may be set, and tests have clocks of their own.
     records: Cache<CacheKey, CacheRecord>,
     leases: Leases,
+    refusals: Refusals,
 }
 
 impl MokaCache {
@@ -161,6 +162,7 @@ impl TokenCache for MokaCache {
     }
 
     async fn store(&self, access: &CacheAccess, record: &CacheRecord) -> Result<(), CacheError> {
+        self.inner.refusals.lift(access.key());
         // Foreign code, and so not to run while others wait for this key.
         let now = self.now();
         let entry = self.inner.records.entry_by_ref(access.key());
@@ -179,6 +181,20 @@ impl TokenCache for MokaCache {
     async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {
         let now = self.inner.clock.now().monotonic;
         Ok(self.inner.leases.ask(access.key(), now))
+    }
+
+    async fn load_refusal(&self, access: &CacheAccess) -> Result<Option<Refusal>, CacheError> {
+        Ok(self.inner.refusals.get(access.key()))
+    }
+
+    async fn store_refusal(
+        &self,
+        access: &CacheAccess,
+        refusal: &Refusal,
+    ) -> Result<(), CacheError> {
+        let now = self.inner.clock.now().system_time();
+        self.inner.refusals.put(access.key(), *refusal, now);
+        Ok(())
     }
 }
 
@@ -245,6 +261,7 @@ impl MokaCacheBuilder {
                 max_lifetime: self.max_lifetime,
                 records,
                 leases: Leases::default(),
+                refusals: Refusals::default(),
             }),
         })
     }

@@ -11,8 +11,8 @@ use bloom_auth_core::ConfigurationError;
 /// Our directory among the user's caches.
 const OURS: &str = "bloom-auth";
 
-/// The platform's directory for caches, and ours in it. Never a directory
-/// that other users can write to, such as `/tmp`.
+/// The platform's directory for caches, and ours in it. If there is none,
+/// nothing is made up, such as a place in `/tmp`.
 pub(super) fn default(
     lookup: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<PathBuf, ConfigurationError> {
@@ -30,7 +30,7 @@ pub(super) fn default(
         if let Some(mut directory) = base.filter(|base| base.is_absolute()) {
             directory.extend(*below);
             directory.push(OURS);
-            return Ok(directory);
+            return Ok(plain(&directory));
         }
     }
     let names: Vec<_> = variables.iter().map(|(name, _)| *name).collect();
@@ -45,18 +45,24 @@ pub(super) fn default(
 /// A directory that was given.
 pub(super) fn given(path: &Path) -> Result<PathBuf, ConfigurationError> {
     if path.is_absolute() {
-        return Ok(path.to_owned());
+        return Ok(plain(path));
     }
+    // Not what it is: that could be a secret which was put here by mistake.
     let problem = if path.as_os_str().is_empty() {
-        "is empty".to_owned()
+        "is empty"
     } else {
-        format!("is relative ({})", path.display())
+        "is relative"
     };
     Err(ConfigurationError::new(
         "cache directory",
         problem,
         "use an absolute path: the same one wherever a program is started",
     ))
+}
+
+/// Without a separator at the end, by which a link would be followed.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
 }
 
 #[cfg(test)]

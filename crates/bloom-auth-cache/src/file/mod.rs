@@ -25,7 +25,7 @@ use std::{
 use async_trait::async_trait;
 use bloom_auth_core::{
     CacheAccess, CacheError, CacheRecord, ClientCredentials, Clock, ConfigurationError,
-    EnvironmentLookup, Lease, LeaseGuard, SystemClock, TokenCache, TokenHash,
+    EnvironmentLookup, Lease, LeaseGuard, Refusal, SystemClock, TokenCache, TokenHash,
 };
 
 use self::{
@@ -65,11 +65,12 @@ const MAX_WARNED: usize = 1024;
 /// It and the files belong to this user, with modes 0700 and 0600. It is
 /// created by the first call that needs it. One that others may look into, or
 /// that is a link, is not used: the calls fail, with what to do in the error,
-/// and the provider goes on without the cache. Files that lie there for long
-/// are removed: what a killed process has left half-written, after an hour,
-/// and records that nobody has renewed, after 30 days.
+/// and the provider goes on without the cache. Of our own files, those that lie
+/// there for long are removed: what a killed process has left half-written,
+/// after an hour, and entries that nobody has renewed, after 30 days.
 ///
-/// On systems other than Unix the rights are those of the directory above.
+/// On systems other than Unix the rights are those of the directory above, and
+/// links are followed.
 ///
 /// # Cancellation
 ///
@@ -169,7 +170,7 @@ impl FileCache {
             if is_new {
                 tracing::warn!(
                     target: "bloom_auth.cache",
-                    directory = %self.inner.directory.display(),
+                    directory = ?self.inner.directory,
                     file,
                     problem,
                     "a file of the token cache is of no use",
@@ -224,6 +225,25 @@ impl TokenCache for FileCache {
             Right::Held => Lease::Held,
             Right::Unsupported => Lease::NotNeeded,
         })
+    }
+
+    async fn load_refusal(&self, access: &CacheAccess) -> Result<Option<Refusal>, CacheError> {
+        let done = self.run(access, |protocol, access| protocol.load_refusal(access));
+        Ok(self.tell(done.await??))
+    }
+
+    async fn store_refusal(
+        &self,
+        access: &CacheAccess,
+        refusal: &Refusal,
+    ) -> Result<(), CacheError> {
+        let refusal = *refusal;
+        let stored = self.run(access, move |protocol, access| {
+            protocol.store_refusal(access, &refusal)
+        });
+        let file = stored.await??;
+        lock(&self.inner.warned).remove(&file);
+        Ok(())
     }
 
     fn check(&self, credentials: &ClientCredentials) -> Result<(), ConfigurationError> {

@@ -4,14 +4,17 @@
 //! Files of an entry, in one directory:
 //!
 //! - `NAME.v1.token`: the sealed record; it is only ever replaced as a whole.
+//! - `NAME.v1.refusal`: a sealed refusal, in the same way.
 //! - `NAME.v1.lock`: locked for the moments of a store or a removal.
 //! - `NAME.v1.lease`: locked by whoever is fetching.
 //!
 //! NAME is the entry's [name](Sealer::name) in hexadecimal digits, and `v1` the
 //! version of the format, so that versions do not meet. Locks are the
-//! kernel's, which frees them when their holder dies; their files are empty
-//! and stay. A record is written to `.tmp-RANDOM` first; what a killed writer
-//! has left behind is swept when it is an hour old.
+//! kernel's, which frees them when their holder dies; their files are empty. A
+//! record is written to `.bloom-auth-RANDOM.tmp` first. What a killed writer has
+//! left behind is swept when it is an hour old, and the files of an entry that
+//! nobody has renewed when they are 30 days old; a lock file only by who has the
+//! lock.
 
 use std::{
     io,
@@ -21,7 +24,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bloom_auth_core::{CacheAccess, CacheError, CacheRecord, TokenHash};
+use bloom_auth_core::{CacheAccess, CacheError, CacheRecord, Refusal, TokenHash};
 
 use super::{
     folder::{Contents, Folder},
@@ -32,19 +35,23 @@ use crate::{
     seal::{MAX_SEALED_BYTES, SealError, Sealer},
 };
 
-/// How often and how long a writer waits for another one to be done.
-const LOCK_TRIES: u32 = 20;
+/// How often and how long a writer waits for another one to be done: half a
+/// second in all, for disks that are slow to write.
+const LOCK_TRIES: u32 = 250;
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// How often a name that is taken is given up for another.
 const NAME_TRIES: u32 = 4;
 
-const TEMPORARY: &str = ".tmp-";
 const RECORD: &str = ".v1.token";
+const REFUSAL: &str = ".v1.refusal";
+const LOCK: &str = ".v1.lock";
+const LEASE: &str = ".v1.lease";
+const TEMPORARY: (&str, &str) = (".bloom-auth-", ".tmp");
 
-/// Leftovers of killed writers, and records that no token outlives.
+/// Leftovers of killed writers, and entries that no token outlives.
 const MAX_TEMPORARY_AGE: Duration = Duration::from_secs(3600);
-const MAX_RECORD_AGE: Duration = Duration::from_secs(30 * 86_400);
+const MAX_ENTRY_AGE: Duration = Duration::from_secs(30 * 86_400);
 
 /// The work of one sweep is bounded: names that are read, files that are
 /// looked at.
@@ -93,9 +100,9 @@ pub(super) struct Protocol<'a, F> {
 }
 
 /// What is found under a name.
-enum Found {
+enum Found<T> {
     Nothing,
-    Record(CacheRecord),
+    Entry(T),
     Useless(String),
 }
 
@@ -118,7 +125,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
             return Ok(None.into());
         };
         let notice = match self.look(&folder, &names, access)? {
-            Found::Record(record) => return Ok(Some(record).into()),
+            Found::Entry(record) => return Ok(Some(record).into()),
             Found::Nothing => None,
             Found::Useless(problem) => Some(Notice {
                 file: names.record,
@@ -129,7 +136,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
             Some(previous) => {
                 let names = Names::new(self.sealer, &previous)?;
                 match self.look(&folder, &names, &previous)? {
-                    Found::Record(record) => Some(record),
+                    Found::Entry(record) => Some(record),
                     Found::Nothing | Found::Useless(_) => None,
                 }
             }
@@ -152,7 +159,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
         // Without the lock a later record might be overwritten, and be fetched
         // again: less of a loss than not to keep this one.
         let lock = Self::lock_for_writing(&folder, &names);
-        if let Found::Record(current) = self.look(&folder, &names, access)?
+        if let Found::Entry(current) = self.look(&folder, &names, access)?
             && rules::stays(&current, record, self.now)
         {
             return Ok(names.record);
@@ -160,6 +167,9 @@ impl<'a, F: Folder> Protocol<'a, F> {
         let sealed = self.sealer.seal(access, record)?;
         Self::replace(&folder, &names.record, &sealed)
             .map_err(|error| self.error("could not be written to", error))?;
+        // There is a token, so the credentials are good. If this fails, that
+        // is found out a little later.
+        let _ = folder.remove(&names.refusal);
         drop(lock);
         if sweep {
             // Whatever goes wrong with leftovers, the record is kept.
@@ -169,21 +179,72 @@ impl<'a, F: Folder> Protocol<'a, F> {
     }
 
     pub(super) fn remove(&self, access: &CacheAccess, token: &TokenHash) -> Result<(), CacheError> {
-        let names = Names::new(self.sealer, access)?;
         let Some(folder) = self.open(false)? else {
             return Ok(());
         };
-        let Some(_lock) = Self::lock_for_writing(&folder, &names) else {
+        self.remove_from(&folder, access, token)?;
+        // It may have been found there.
+        match self.sealer.previous(access, self.now) {
+            Some(previous) => self.remove_from(&folder, &previous, token),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_from(
+        &self,
+        folder: &F,
+        access: &CacheAccess,
+        token: &TokenHash,
+    ) -> Result<(), CacheError> {
+        let names = Names::new(self.sealer, access)?;
+        let Some(_lock) = Self::lock_for_writing(folder, &names) else {
             // A newer record could be taken away. The rejected token is not
             // served by whoever has rejected it, and others will do the same.
             return Ok(());
         };
-        match self.look(&folder, &names, access)? {
-            Found::Record(record) if record.token().hash() == *token => folder
+        match self.look(folder, &names, access)? {
+            Found::Entry(record) if record.token().hash() == *token => folder
                 .remove(&names.record)
                 .map_err(|error| self.error("could not be written to", error)),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn load_refusal(
+        &self,
+        access: &CacheAccess,
+    ) -> Result<Done<Option<Refusal>>, CacheError> {
+        let names = Names::new(self.sealer, access)?;
+        let Some(folder) = self.open(false)? else {
+            return Ok(None.into());
+        };
+        let open = |bytes: &[u8]| self.sealer.open_refusal(access, bytes);
+        Ok(match self.read(&folder, &names.refusal, open)? {
+            Found::Entry(refusal) => Some(refusal).into(),
+            Found::Nothing => None.into(),
+            Found::Useless(problem) => Done {
+                value: None,
+                notice: Some(Notice {
+                    file: names.refusal,
+                    problem,
+                }),
+            },
+        })
+    }
+
+    pub(super) fn store_refusal(
+        &self,
+        access: &CacheAccess,
+        refusal: &Refusal,
+    ) -> Result<String, CacheError> {
+        let names = Names::new(self.sealer, access)?;
+        let Some(folder) = self.open(true)? else {
+            return Err(self.error("does not exist", io::ErrorKind::NotFound.into()));
+        };
+        let sealed = self.sealer.seal_refusal(access, refusal)?;
+        Self::replace(&folder, &names.refusal, &sealed)
+            .map_err(|error| self.error("could not be written to", error))?;
+        Ok(names.refusal)
     }
 
     /// Asks once for the right to fetch.
@@ -210,29 +271,49 @@ impl<'a, F: Folder> Protocol<'a, F> {
     }
 
     fn error(&self, problem: &str, source: io::Error) -> CacheError {
-        let directory = self.directory.display();
-        CacheError::new(format!("the cache directory {directory} {problem}")).with_source(source)
+        // Quoted: a path may hold anything.
+        let directory = self.directory;
+        CacheError::new(format!("the cache directory {directory:?} {problem}")).with_source(source)
     }
 
-    fn look(&self, folder: &F, names: &Names, access: &CacheAccess) -> Result<Found, CacheError> {
+    /// The record under its name.
+    fn look(
+        &self,
+        folder: &F,
+        names: &Names,
+        access: &CacheAccess,
+    ) -> Result<Found<CacheRecord>, CacheError> {
+        let found = self.read(folder, &names.record, |bytes| {
+            self.sealer.open(access, bytes)
+        })?;
+        Ok(match found {
+            Found::Entry(record) if rules::is_ahead(&record, self.now) => {
+                let problem = "it claims to come from the future: a clock is or was wrong";
+                Found::Useless(problem.to_owned())
+            }
+            found => found,
+        })
+    }
+
+    fn read<T>(
+        &self,
+        folder: &F,
+        name: &str,
+        open: impl FnOnce(&[u8]) -> Result<T, SealError>,
+    ) -> Result<Found<T>, CacheError> {
         let contents = folder
-            .read(&names.record, MAX_SEALED_BYTES)
+            .read(name, MAX_SEALED_BYTES)
             .map_err(|error| self.error("could not be read", error))?;
         let bytes = match contents {
             Contents::Absent => return Ok(Found::Nothing),
             Contents::Refused(problem) => return Ok(Found::Useless(problem.to_owned())),
             Contents::Bytes(bytes) => bytes,
         };
-        let record = match self.sealer.open(access, &bytes) {
-            Ok(record) => record,
-            Err(error @ SealError::NoKey) => return Err(error.into()),
-            Err(error) => return Ok(Found::Useless(error.to_string())),
-        };
-        if rules::is_ahead(&record, self.now) {
-            let problem = "it claims to come from the future: a clock is or was wrong";
-            return Ok(Found::Useless(problem.to_owned()));
+        match open(&bytes) {
+            Ok(entry) => Ok(Found::Entry(entry)),
+            Err(error @ SealError::NoKey) => Err(error.into()),
+            Err(error) => Ok(Found::Useless(error.to_string())),
         }
-        Ok(Found::Record(record))
     }
 
     /// Puts these bytes under this name, all of them or none.
@@ -276,7 +357,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
         None
     }
 
-    /// Removes what killed writers have left, and records that nobody can use
+    /// Removes what killed writers have left, and entries that nobody can use
     /// any more. The file that was written just now tells the time, since the
     /// file system's clock may be another than ours.
     fn sweep(folder: &F, just_written: &str) -> io::Result<()> {
@@ -284,40 +365,79 @@ impl<'a, F: Folder> Protocol<'a, F> {
             return Ok(());
         };
         let names = folder.names(MAX_NAMES)?;
-        let is_old = |name: &str, max: Duration| {
-            let modified = folder.modified(name).ok().flatten();
-            modified.is_some_and(|modified| now.duration_since(modified).is_ok_and(|age| age > max))
-        };
-        for name in names
+        let ours: Vec<_> = names
             .iter()
-            .filter(|name| is_temporary(name))
-            .take(MAX_LOOKS)
-        {
-            if is_old(name, MAX_TEMPORARY_AGE) {
-                folder.remove(name)?;
-            }
-        }
+            .filter(|name| Kind::of(name).is_some())
+            .collect();
         // Not always the same ones, if there are more than can be looked at.
-        let records: Vec<_> = names.iter().filter(|name| name.ends_with(RECORD)).collect();
         let draw = getrandom::u64().unwrap_or_default();
-        let start = usize::try_from(draw).unwrap_or_default() % records.len().max(1);
-        for name in records
-            .iter()
-            .cycle()
-            .skip(start)
-            .take(MAX_LOOKS.min(records.len()))
-        {
-            if is_old(name, MAX_RECORD_AGE) {
-                folder.remove(name)?;
-            }
+        let start = usize::try_from(draw).unwrap_or_default() % ours.len().max(1);
+        let looks = ours.len().min(MAX_LOOKS);
+        for name in ours.iter().cycle().skip(start).take(looks) {
+            let modified = folder.modified(name).ok().flatten();
+            let age = modified.and_then(|modified| now.duration_since(modified).ok());
+            let (Some(kind), Some(age)) = (Kind::of(name), age) else {
+                continue;
+            };
+            // What cannot be removed is no reason to leave the rest.
+            let _ = match kind {
+                Kind::Temporary if age > MAX_TEMPORARY_AGE => folder.remove(name),
+                Kind::Entry if age > MAX_ENTRY_AGE => folder.remove(name),
+                Kind::Lock(entry) if age > MAX_ENTRY_AGE => Self::remove_lock(folder, name, entry),
+                _ => Ok(()),
+            };
         }
         Ok(())
+    }
+
+    /// Removes a lock file, if its entry is gone and nobody has the lock.
+    /// Whoever opened the file before finds out that it is not the one to lock.
+    fn remove_lock(folder: &F, name: &str, entry: &str) -> io::Result<()> {
+        if folder.modified(&format!("{entry}{RECORD}"))?.is_some() {
+            return Ok(());
+        }
+        match Lock::try_take(folder, name)? {
+            Some(_lock) => folder.remove(name),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a file of ours is.
+enum Kind<'a> {
+    Temporary,
+    Entry,
+    /// Of the entry with this name.
+    Lock(&'a str),
+}
+
+impl<'a> Kind<'a> {
+    /// `None` if the file is not ours, whatever else it is.
+    fn of(name: &'a str) -> Option<Self> {
+        let is_hex = |text: &str, length| {
+            text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let (before, after) = TEMPORARY;
+        let random = name
+            .strip_prefix(before)
+            .and_then(|name| name.strip_suffix(after));
+        if random.is_some_and(|random| is_hex(random, 32)) {
+            return Some(Self::Temporary);
+        }
+        let (entry, ending) = name.split_at_checked(64)?;
+        match ending {
+            _ if !is_hex(entry, 64) => None,
+            RECORD | REFUSAL => Some(Self::Entry),
+            LOCK | LEASE => Some(Self::Lock(entry)),
+            _ => None,
+        }
     }
 }
 
 /// The names of an entry's files.
 struct Names {
     record: String,
+    refusal: String,
     lock: String,
     lease: String,
 }
@@ -327,8 +447,9 @@ impl Names {
         let name = hex(&sealer.name(access)?);
         Ok(Self {
             record: format!("{name}{RECORD}"),
-            lock: format!("{name}.v1.lock"),
-            lease: format!("{name}.v1.lease"),
+            refusal: format!("{name}{REFUSAL}"),
+            lock: format!("{name}{LOCK}"),
+            lease: format!("{name}{LEASE}"),
         })
     }
 }
@@ -338,13 +459,8 @@ fn temporary_name() -> io::Result<String> {
     getrandom::fill(&mut random)
         .map_err(|_| SealError::NoRandomness)
         .map_err(io::Error::other)?;
-    Ok(format!("{TEMPORARY}{}", hex(&random)))
-}
-
-fn is_temporary(name: &str) -> bool {
-    name.strip_prefix(TEMPORARY).is_some_and(|random| {
-        random.len() == 32 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
+    let (before, after) = TEMPORARY;
+    Ok(format!("{before}{}{after}", hex(&random)))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -15,7 +15,7 @@ use rustix::{
         unlinkat,
     },
     io::Errno,
-    process::geteuid,
+    process::{Uid, geteuid},
 };
 
 use super::folder::{Contents, Folder, NOT_A_FILE, TOO_LARGE};
@@ -44,9 +44,7 @@ impl Folder for UnixFolder {
         let mut is_new = false;
         let opened = match open() {
             Err(Errno::NOENT) if create => {
-                let mut builder = DirBuilder::new();
-                builder.recursive(true).mode(0o700);
-                builder.create(path)?;
+                create_for(path, geteuid())?;
                 is_new = true;
                 open()
             }
@@ -55,24 +53,23 @@ impl Folder for UnixFolder {
         let directory = match opened {
             Ok(directory) => directory,
             Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP | Errno::NOTDIR) => {
+            Err(Errno::LOOP | Errno::MLINK | Errno::NOTDIR) => {
                 return Err(io::Error::other(
                     "it is a link or no directory: name a directory itself",
                 ));
             }
             Err(error) => return Err(error.into()),
         };
-        if is_new {
-            // The umask may have taken more away than it should.
-            fchmod(&directory, OWNER_DIRECTORY)?;
-        }
-        let stat = fstat(&directory)?;
-        if stat.st_uid != geteuid().as_raw() {
+        if fstat(&directory)?.st_uid != geteuid().as_raw() {
             return Err(io::Error::other(
                 "it belongs to another user: name a directory in it, which will be created",
             ));
         }
-        let mode = Mode::from_raw_mode(stat.st_mode);
+        if is_new {
+            // The umask may have taken more away than it should.
+            fchmod(&directory, OWNER_DIRECTORY)?;
+        }
+        let mode = Mode::from_raw_mode(fstat(&directory)?.st_mode);
         if mode.intersects(OTHERS) {
             let mode = mode.as_raw_mode();
             return Err(io::Error::other(format!(
@@ -88,7 +85,7 @@ impl Folder for UnixFolder {
         let file = match openat(&self.0, name, flags, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(Contents::Absent),
-            Err(Errno::LOOP) => return Ok(Contents::Refused("it is a link")),
+            Err(Errno::LOOP | Errno::MLINK) => return Ok(Contents::Refused("it is a link")),
             // A socket, or a device without a driver.
             Err(Errno::NXIO | Errno::NODEV) => return Ok(Contents::Refused(NOT_A_FILE)),
             Err(Errno::ACCESS | Errno::PERM) => {
@@ -142,13 +139,31 @@ impl Folder for UnixFolder {
 
     fn open_lock(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | SAFELY;
-        let file = openat(&self.0, name, flags, OWNER_ONLY)?;
-        let stat = fstat(&file)?;
-        // Nothing is ever read from it, so its mode does not matter.
-        if !is_ours(&stat) {
-            return Err(io::Error::other("the lock file is no file of this user"));
+        let mut is_replaced = false;
+        loop {
+            let file = match openat(&self.0, name, flags, OWNER_ONLY) {
+                Ok(file) => Some(file),
+                // A link, a directory, or a file that this user may not open.
+                Err(Errno::LOOP | Errno::MLINK | Errno::ISDIR | Errno::ACCESS | Errno::NXIO) => {
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(file) = file {
+                let stat = fstat(&file)?;
+                if objection(&stat).is_none() {
+                    // The umask may have taken away the right to open it again.
+                    fchmod(&file, OWNER_ONLY)?;
+                    return Ok(File::from(file));
+                }
+            }
+            // Others could hold a lock on it. It is replaced once.
+            if is_replaced {
+                return Err(io::Error::other("the lock file is not this user's alone"));
+            }
+            self.remove(name)?;
+            is_replaced = true;
         }
-        Ok(File::from(file))
     }
 
     fn is_current(&self, name: &str, file: &File) -> io::Result<bool> {
@@ -182,7 +197,24 @@ impl Folder for UnixFolder {
     }
 }
 
-/// Why a file that was opened is not to be read.
+/// Creates a directory and those above it, unless it would lie in one that
+/// belongs to some other user: a program that root runs with the home of a user
+/// must not leave there what that user cannot use.
+fn create_for(path: &Path, user: Uid) -> io::Result<()> {
+    let mut above = path.ancestors().skip(1);
+    if let Some(parent) = above.find_map(|path| rustix::fs::stat(path).ok())
+        && parent.st_uid != user.as_raw()
+        && parent.st_uid != Uid::ROOT.as_raw()
+    {
+        return Err(io::Error::other(
+            "it would have to be created in a directory of another user: name another one",
+        ));
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(path)
+}
+
+/// Why a file that was opened is not to be read, or locked.
 fn objection(stat: &Stat) -> Option<&'static str> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Some(NOT_A_FILE);

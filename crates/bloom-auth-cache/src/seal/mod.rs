@@ -18,7 +18,10 @@
 //! | 65 + *n* | 16 | the tag of Poly1305 |
 //!
 //! The cipher is XChaCha20-Poly1305. Its key is
-//! `HKDF-SHA-256(key material, salt, "bloom-auth seal v1")`, 32 bytes. The
+//! `HKDF-SHA-256(key material, salt, "bloom-auth seal v1" ‖ credential tag)`, 32
+//! bytes, where the [credential tag](bloom_auth_core::CredentialTag) is a hash
+//! under the client secret: also with a key that several clients share, a record
+//! is open to the client alone that it is for. The
 //! associated data are bytes 0 to 8, then the
 //! [canonical bytes](bloom_auth_core::CacheKey::canonical_bytes) of the cache
 //! key: a record that was copied to another key does not open.
@@ -36,6 +39,16 @@
 //! | 22 + *s* | 4 | the length *t* of the token |
 //! | 26 + *s* | *t* | the token |
 //!
+//! A refusal, before encryption:
+//!
+//! | offset | bytes | what |
+//! |---:|---:|---|
+//! | 0 | 1 | 2, for a refusal |
+//! | 1 | 8 | when the server refused, in nanoseconds since 1970-01-01 UTC |
+//! | 9 | 8 | for how many nanoseconds from then on it is not asked |
+//! | 17 | 4 | how many refusals there had been in a row |
+//! | 21 | 1 | what was refused: 1 the client, 2 the request |
+//!
 //! The name of an entry is
 //! `HMAC-SHA-256(HKDF-SHA-256(key material, no salt, "bloom-auth name v1"), canonical bytes)`.
 
@@ -48,6 +61,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use bloom_auth_core::{
     CacheAccess, CacheError, CacheRecord, ClientCredentials, ClientSecret, ConfigurationError,
+    Refusal,
 };
 use chacha20poly1305::{AeadInOut as _, Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
@@ -64,7 +78,6 @@ const SALT_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 const HEAD_BYTES: usize = MAGIC.len() + 1;
-const PREFIX_BYTES: usize = HEAD_BYTES + SALT_BYTES + NONCE_BYTES;
 
 /// No sealed record is larger: a token has at most 64 KiB, and its scopes no
 /// more than that.
@@ -129,8 +142,10 @@ impl Sealer {
     /// Also finds, until that moment, what was kept under the secret that the
     /// client had before: a rotation then costs no token request.
     ///
-    /// Not for a rotation after a compromise: whoever has the old secret could
-    /// plant a token of theirs.
+    /// What was found by then is served for as long as it lives. Not for a
+    /// rotation after a compromise: whoever has the old secret could plant a
+    /// token of theirs. A previous secret of fewer than 32 characters has sealed
+    /// nothing, and is of no use here.
     #[must_use]
     pub fn previous_secret(mut self, secret: ClientSecret, until: SystemTime) -> Self {
         self.previous = Some((secret, until));
@@ -162,7 +177,7 @@ impl Sealer {
     ///
     /// [`SealError::NoKey`].
     pub fn name(&self, access: &CacheAccess) -> Result<[u8; 32], SealError> {
-        let key = derive(self.material(access)?, None, NAME_LABEL)?;
+        let key = derive(self.material(access)?, None, &[NAME_LABEL])?;
         // HMAC takes keys of every length.
         let mut mac = Hmac::<Sha256>::new_from_slice(&*key).map_err(|_| SealError::NoKey)?;
         mac.update(&access.key().canonical_bytes());
@@ -176,34 +191,37 @@ impl Sealer {
     /// [`SealError::NoKey`], [`SealError::NoRandomness`] or
     /// [`SealError::TooLarge`].
     pub fn seal(&self, access: &CacheAccess, record: &CacheRecord) -> Result<Vec<u8>, SealError> {
-        let mut salt = [0; SALT_BYTES];
-        let mut nonce = [0; NONCE_BYTES];
-        for random in [&mut salt[..], &mut nonce[..]] {
-            getrandom::fill(random).map_err(|_| SealError::NoRandomness)?;
-        }
-        self.seal_with(access, record, &salt, &nonce)
+        self.seal_text(access, record::encode(record, TAG_BYTES), &Random::draw()?)
     }
 
-    fn seal_with(
+    /// Seals a refusal for this access, never twice the same.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::NoKey`] or [`SealError::NoRandomness`].
+    pub fn seal_refusal(
         &self,
         access: &CacheAccess,
-        record: &CacheRecord,
-        salt: &[u8; SALT_BYTES],
-        nonce: &[u8; NONCE_BYTES],
+        refusal: &Refusal,
     ) -> Result<Vec<u8>, SealError> {
-        let key = derive(self.material(access)?, Some(salt), SEAL_LABEL)?;
-        let mut prefix = Vec::with_capacity(PREFIX_BYTES);
-        prefix.extend_from_slice(MAGIC);
-        prefix.push(VERSION);
-        prefix.extend_from_slice(salt);
-        prefix.extend_from_slice(nonce);
-        // Encrypted where it stands, with room for the tag: a buffer that had
-        // to grow would leave the token behind.
-        let mut text = record::encode(record, TAG_BYTES).ok_or(SealError::TooLarge)?;
-        cipher(&key)
-            .encrypt_in_place(&XNonce::from(*nonce), &associated(access), &mut *text)
+        let text = record::encode_refusal(refusal, TAG_BYTES);
+        self.seal_text(access, text, &Random::draw()?)
+    }
+
+    /// The text is encrypted where it stands, and has room for the tag: a
+    /// buffer that had to grow would leave the token behind.
+    fn seal_text(
+        &self,
+        access: &CacheAccess,
+        text: Option<Zeroizing<Vec<u8>>>,
+        random: &Random,
+    ) -> Result<Vec<u8>, SealError> {
+        let mut text = text.ok_or(SealError::TooLarge)?;
+        cipher(&self.key(access, &random.salt)?)
+            .encrypt_in_place(&XNonce::from(random.nonce), &associated(access), &mut *text)
             .map_err(|_| SealError::TooLarge)?;
-        let sealed = [prefix.as_slice(), text.as_slice()].concat();
+        let head = head();
+        let sealed = [&head[..], &random.salt, &random.nonce, text.as_slice()].concat();
         if sealed.len() > MAX_SEALED_BYTES {
             return Err(SealError::TooLarge);
         }
@@ -217,7 +235,27 @@ impl Sealer {
     /// [`SealError::NoKey`], or how the bytes are not such a record. Whatever
     /// they are, nothing of them gets into the error, and none panics.
     pub fn open(&self, access: &CacheAccess, sealed: &[u8]) -> Result<CacheRecord, SealError> {
-        let material = self.material(access)?;
+        let text = self.open_text(access, sealed)?;
+        record::decode(&text).ok_or(SealError::NotARecord)
+    }
+
+    /// Opens a refusal that was sealed for this access.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_refusal(&self, access: &CacheAccess, sealed: &[u8]) -> Result<Refusal, SealError> {
+        let text = self.open_text(access, sealed)?;
+        record::decode_refusal(&text).ok_or(SealError::NotARecord)
+    }
+
+    fn open_text(
+        &self,
+        access: &CacheAccess,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        // Before anything is said of the bytes.
+        self.material(access)?;
         if sealed.len() > MAX_SEALED_BYTES {
             return Err(SealError::TooLarge);
         }
@@ -235,17 +273,36 @@ impl Sealer {
             .split_first_chunk::<NONCE_BYTES>()
             .ok_or(SealError::NotARecord)?;
         let mut text = Zeroizing::new(rest.to_vec());
-        cipher(&derive(material, Some(salt), SEAL_LABEL)?)
+        cipher(&self.key(access, salt)?)
             .decrypt_in_place(&XNonce::from(*nonce), &associated(access), &mut *text)
             .map_err(|_| SealError::DoesNotOpen)?;
-        record::decode(&text).ok_or(SealError::NotARecord)
+        Ok(text)
     }
 
     /// The access under which a record from before the last rotation would
     /// be, while it may be used.
     pub(crate) fn previous(&self, access: &CacheAccess, now: SystemTime) -> Option<CacheAccess> {
         let (secret, until) = self.previous.as_ref()?;
-        (now < *until).then(|| access.with_secret(secret.clone()))
+        if now >= *until {
+            return None;
+        }
+        let previous = access.with_secret(secret.clone());
+        // With a secret that could be guessed, nothing was kept.
+        self.material(&previous).is_ok().then_some(previous)
+    }
+
+    /// The key for one record.
+    fn key(
+        &self,
+        access: &CacheAccess,
+        salt: &[u8; SALT_BYTES],
+    ) -> Result<Zeroizing<[u8; 32]>, SealError> {
+        let tag = access.credential_tag();
+        derive(
+            self.material(access)?,
+            Some(salt),
+            &[SEAL_LABEL, tag.as_bytes()],
+        )
     }
 
     fn material<'a>(&'a self, access: &'a CacheAccess) -> Result<&'a [u8], SealError> {
@@ -302,12 +359,12 @@ impl From<SealError> for CacheError {
 fn derive(
     material: &[u8],
     salt: Option<&[u8; SALT_BYTES]>,
-    label: &[u8],
+    info: &[&[u8]],
 ) -> Result<Zeroizing<[u8; 32]>, SealError> {
     let mut key = Zeroizing::new([0; 32]);
     let hkdf = Hkdf::<Sha256>::new(salt.map(<[u8; SALT_BYTES]>::as_slice), material);
     // 32 bytes are never too many for HKDF.
-    let expanded = hkdf.expand(label, &mut *key);
+    let expanded = hkdf.expand_multi_info(info, &mut *key);
     expanded.map_err(|_| SealError::NoKey)?;
     Ok(key)
 }
@@ -317,10 +374,37 @@ fn cipher(key: &Zeroizing<[u8; 32]>) -> XChaCha20Poly1305 {
 }
 
 /// What a record is bound to.
-fn associated(access: &CacheAccess) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD_BYTES);
-    bytes.extend_from_slice(MAGIC);
-    bytes.push(VERSION);
-    bytes.extend_from_slice(&access.key().canonical_bytes());
+fn associated(access: &CacheAccess) -> Zeroizing<Vec<u8>> {
+    let canonical = access.key().canonical_bytes();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(HEAD_BYTES + canonical.len()));
+    bytes.extend_from_slice(&head());
+    bytes.extend_from_slice(&canonical);
     bytes
+}
+
+fn head() -> [u8; HEAD_BYTES] {
+    let mut head = [VERSION; HEAD_BYTES];
+    if let Some((magic, _)) = head.split_first_chunk_mut() {
+        *magic = *MAGIC;
+    }
+    head
+}
+
+/// What makes every sealed record another one.
+struct Random {
+    salt: [u8; SALT_BYTES],
+    nonce: [u8; NONCE_BYTES],
+}
+
+impl Random {
+    fn draw() -> Result<Self, SealError> {
+        let mut random = Self {
+            salt: [0; SALT_BYTES],
+            nonce: [0; NONCE_BYTES],
+        };
+        for random in [&mut random.salt[..], &mut random.nonce] {
+            getrandom::fill(random).map_err(|_| SealError::NoRandomness)?;
+        }
+        Ok(random)
+    }
 }

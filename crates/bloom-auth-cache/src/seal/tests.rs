@@ -5,11 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use bloom_auth_core::{
     AuthVersion, CacheAccess, CacheRecord, ClientCredentials, ClientId, ClientSecret, Environment,
-    Scopes, protocol::TokenRequest,
+    Refusal, RefusalKind, Scopes, protocol::TokenRequest,
 };
 use proptest::prelude::*;
+use zeroize::Zeroizing;
 
-use super::{MAGIC, MAX_SEALED_BYTES, PREFIX_BYTES, SealError, Sealer, TAG_BYTES, record};
+use super::{MAGIC, MAX_SEALED_BYTES, Random, SealError, Sealer, TAG_BYTES, record};
+
+const PREFIX_BYTES: usize = 65;
 
 const SECRET: &str = "a secret of more than 32 characters";
 
@@ -61,11 +64,13 @@ fn what_was_sealed_opens_as_it_was() {
 }
 
 /// One golden file: the name of the entry, then the sealed bytes.
-fn golden(sealer: &Sealer, record: &CacheRecord) -> String {
+fn golden(sealer: &Sealer, text: Option<Zeroizing<Vec<u8>>>) -> String {
     let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-    let salt: [u8; 32] = std::array::from_fn(|n| u8::try_from(n).unwrap());
-    let nonce: [u8; 24] = std::array::from_fn(|n| u8::try_from(100 + n).unwrap());
-    let sealed = sealer.seal_with(&access(), record, &salt, &nonce).unwrap();
+    let random = Random {
+        salt: std::array::from_fn(|n| u8::try_from(n).unwrap()),
+        nonce: std::array::from_fn(|n| u8::try_from(100 + n).unwrap()),
+    };
+    let sealed = sealer.seal_text(&access(), text, &random).unwrap();
     let lines: Vec<String> = sealed.chunks(32).map(hex).collect();
     let name = hex(&sealer.name(&access()).unwrap());
     format!("{name}\n\n{}\n", lines.join("\n"))
@@ -105,11 +110,55 @@ fn the_format_is_that_of_the_golden_files() {
             include_str!("golden/keyed.hex"),
         ),
     ] {
-        assert_eq!(golden(&sealer, &record), file, "{what}");
+        assert_eq!(
+            golden(&sealer, record::encode(&record, TAG_BYTES)),
+            file,
+            "{what}"
+        );
         let (_, sealed) = file.split_once("\n\n").unwrap();
         let opened = sealer.open(&access(), &from_hex(sealed));
         assert_eq!(opened.as_ref(), Ok(&record), "{what}");
     }
+}
+
+fn refusal(kind: RefusalKind, wait: u64, refusals: u32) -> Refusal {
+    Refusal::new(kind, at(1_790_000_000), Duration::from_secs(wait), refusals)
+}
+
+#[test]
+fn the_format_of_a_refusal_is_that_of_the_golden_file() {
+    let sealer = Sealer::new();
+    let refusal = refusal(RefusalKind::Request, 8, 4);
+    let file = include_str!("golden/refusal.hex");
+    let text = record::encode_refusal(&refusal, TAG_BYTES);
+    assert_eq!(golden(&sealer, text), file);
+    let (_, sealed) = file.split_once("\n\n").unwrap();
+    assert_eq!(
+        sealer.open_refusal(&access(), &from_hex(sealed)),
+        Ok(refusal)
+    );
+}
+
+#[test]
+fn a_refusal_is_no_token_and_a_token_no_refusal() {
+    let sealer = Sealer::new();
+    for kind in [RefusalKind::Client, RefusalKind::Request] {
+        let refusal = refusal(kind, 300, u32::MAX);
+        let sealed = sealer.seal_refusal(&access(), &refusal).unwrap();
+        assert_eq!(sealer.open_refusal(&access(), &sealed), Ok(refusal));
+        assert_eq!(sealer.open(&access(), &sealed), Err(SealError::NotARecord));
+        let other = access_of("golden", "another secret of over 32 characters");
+        let error = Err(SealError::DoesNotOpen);
+        assert_eq!(sealer.open_refusal(&other, &sealed), error);
+        for length in 0..sealed.len() {
+            assert!(sealer.open_refusal(&access(), &sealed[..length]).is_err());
+        }
+    }
+    let token = sealer.seal(&access(), &record("abc", None)).unwrap();
+    assert_eq!(
+        sealer.open_refusal(&access(), &token),
+        Err(SealError::NotARecord)
+    );
 }
 
 #[test]
@@ -277,7 +326,7 @@ proptest! {
     fn d8_no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         // What got through the cipher could still be of another program with
         // the same secret.
-        let _ = record::decode(&bytes);
+        let _ = (record::decode(&bytes), record::decode_refusal(&bytes));
         let sealed = [&MAGIC[..], &[1], &bytes].concat();
         prop_assert!(Sealer::new().open(&access(), &sealed).is_err());
     }

@@ -63,6 +63,13 @@ async fn k5_k6_it_conforms_with_a_given_key_behind_a_pointer_to_the_trait() {
     assert_eq!(cache_suite::all(make).await, Leases::Exercised);
 }
 
+#[tokio::test]
+async fn k9_it_remembers_refusals() {
+    let directories = Directories::default();
+    let cache = directories.cache(Sealer::new());
+    cache_suite::a_refusal_is_remembered_for_its_key_alone(&cache).await;
+}
+
 /// The bytes of a cache's entries.
 struct Files(PathBuf);
 

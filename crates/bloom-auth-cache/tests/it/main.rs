@@ -13,6 +13,8 @@ mod moka;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod sharing;
 #[cfg(test)]
 mod support;

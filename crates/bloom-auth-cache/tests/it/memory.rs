@@ -33,6 +33,11 @@ async fn k5_k6_it_conforms_behind_a_pointer_to_the_trait() {
 }
 
 #[tokio::test]
+async fn k9_it_remembers_refusals() {
+    cache_suite::a_refusal_is_remembered_for_its_key_alone(&MemoryCache::new()).await;
+}
+
+#[tokio::test]
 async fn what_has_expired_is_dropped_when_another_is_stored() {
     let clock = ManualClock::new();
     let cache = MemoryCache::with_clock(clock.clone());

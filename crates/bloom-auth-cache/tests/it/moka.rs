@@ -71,6 +71,11 @@ fn a_setting_that_cannot_work_is_an_error() {
 }
 
 #[tokio::test]
+async fn k9_it_remembers_refusals() {
+    cache_suite::a_refusal_is_remembered_for_its_key_alone(&MokaCache::new(1000).unwrap()).await;
+}
+
+#[tokio::test]
 async fn what_was_used_least_recently_goes_first() {
     let clock = ManualClock::new();
     let cache = with_clock(3, &clock);

@@ -192,9 +192,36 @@ async fn k7_a_rotated_secret_is_a_miss_unless_the_previous_one_is_given() {
     lenient.store(&rotated, &record("after")).await.unwrap();
     assert_eq!(token().await.as_deref(), Some("after"));
     assert!(strict.load(&rotated).await.unwrap().is_some());
-    let hash = record("after").token().hash();
-    lenient.remove(&rotated, &hash).await.unwrap();
+    let hash = |token| record(token).token().hash();
+    lenient.remove(&rotated, &hash("after")).await.unwrap();
+    assert_eq!(token().await.as_deref(), Some("before"));
+    // What was found there and rejected is removed there.
+    lenient.remove(&rotated, &hash("before")).await.unwrap();
+    assert_eq!(token().await, None);
+    strict.store(&access(), &record("before")).await.unwrap();
     assert_eq!(token().await.as_deref(), Some("before"));
     clock.advance(Duration::from_secs(60));
     assert_eq!(token().await, None);
+}
+
+#[tokio::test]
+async fn k7_a_previous_secret_that_could_be_guessed_is_no_trouble() {
+    let directory = tempfile::tempdir().unwrap();
+    let (secret, until) = (
+        ClientSecret::new("short").unwrap(),
+        ManualClock::new().now().system_time() + Duration::from_secs(365 * 86_400),
+    );
+    let cache = FileCache::builder()
+        .directory(directory.path().join("cache"))
+        .sealer(Sealer::new().previous_secret(secret, until))
+        .build()
+        .unwrap();
+    assert!(cache.load(&access()).await.unwrap().is_none());
+    cache.store(&access(), &record("t", 1)).await.unwrap();
+    assert!(cache.load(&access()).await.unwrap().is_some());
+    cache
+        .remove(&access(), &record("t", 1).token().hash())
+        .await
+        .unwrap();
+    assert!(cache.load(&access()).await.unwrap().is_none());
 }

@@ -174,7 +174,7 @@ async fn d11_a_directory_that_is_a_link_or_a_file_is_not_used() {
     symlink(place.path(), &link).unwrap();
     let plain = place.directory.path().join("plain");
     fs::write(&plain, "").unwrap();
-    for path in [&link, &plain] {
+    for path in [&link, &link.join(""), &link.join("."), &plain] {
         let cache = FileCache::in_directory(path).unwrap();
         let error = chain(&cache.store(&access(), &record("t", 1)).await.unwrap_err());
         assert!(error.contains("name a directory itself"), "{error}");
@@ -214,16 +214,75 @@ async fn d13_what_is_created_is_for_this_user_alone() {
     assert_eq!(files(&deep).len(), 3);
 }
 
+/// The files that are locked, of the usual entry.
+async fn lock_files(place: &Place) -> Vec<std::path::PathBuf> {
+    place.store("first", 100).await;
+    drop(place.cache.lease(&access()).await.unwrap());
+    let files = files(place.path()).into_iter();
+    files
+        .filter(|file| !name(file).ends_with(".token"))
+        .collect()
+}
+
+/// Puts something in the place of a file.
+type Plant = fn(&Path);
+
+#[tokio::test]
+async fn d13_a_lock_file_that_others_could_have_locked_is_replaced() {
+    let plants: [(&str, Plant); 5] = [
+        ("mode 0644", |file| set_mode(file, 0o644)),
+        ("mode 0660", |file| set_mode(file, 0o660)),
+        ("a second name", |file| {
+            fs::hard_link(file, file.with_file_name(format!("{}.other", name(file)))).unwrap()
+        }),
+        ("a link", |file| {
+            fs::remove_file(file).unwrap();
+            symlink("/nonexistent/elsewhere", file).unwrap();
+        }),
+        ("a socket", |file| {
+            fs::remove_file(file).unwrap();
+            drop(UnixListener::bind(file).unwrap());
+        }),
+    ];
+    for (what, plant) in plants {
+        let place = Place::new();
+        let locks = lock_files(&place).await;
+        assert_eq!(locks.len(), 2);
+        // Somebody has it open, and locked.
+        let held: Vec<_> = locks
+            .iter()
+            .map(|file| fs::File::open(file).unwrap())
+            .collect();
+        for (file, held) in locks.iter().zip(&held) {
+            held.try_lock().unwrap();
+            plant(file);
+        }
+        let lease = place.cache.lease(&access()).await.unwrap();
+        assert!(matches!(lease, Lease::Granted(_)), "{what}: {lease:?}");
+        assert!(
+            matches!(place.cache.lease(&access()).await.unwrap(), Lease::Held),
+            "{what}"
+        );
+        let hash = record("first", 100).token().hash();
+        place.cache.remove(&access(), &hash).await.unwrap();
+        assert_eq!(place.token().await, None, "{what}");
+        for file in locks {
+            assert_eq!(
+                fs::symlink_metadata(&file).unwrap().mode() & 0o7777,
+                0o600,
+                "{what}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn d19_a_lock_that_cannot_be_had_costs_no_record() {
     let (place, warnings) = (Place::new(), Warnings::capture());
-    place.store("first", 100).await;
-    drop(place.cache.lease(&access()).await.unwrap());
-    for file in files(place.path()) {
-        if !name(&file).ends_with(".token") {
-            fs::remove_file(&file).unwrap();
-            symlink("/nonexistent/elsewhere", &file).unwrap();
-        }
+    for file in lock_files(&place).await {
+        fs::remove_file(&file).unwrap();
+        // Not to be replaced by a file.
+        fs::create_dir(&file).unwrap();
     }
     assert!(matches!(
         place.cache.lease(&access()).await.unwrap(),
@@ -245,6 +304,24 @@ async fn d19_a_lock_that_cannot_be_had_costs_no_record() {
         .await
         .unwrap();
     assert_eq!(place.token().await.as_deref(), Some("second"));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn x16_root_leaves_nothing_in_the_home_of_a_user() {
+    if !geteuid().is_root() {
+        return skip(
+            "x16_root_leaves_nothing_in_the_home_of_a_user",
+            "only root is root",
+        );
+    }
+    let home = tempfile::tempdir().unwrap();
+    chown(home.path(), Some(65_534), None).unwrap();
+    let cache = FileCache::in_directory(home.path().join(".cache/bloom-auth")).unwrap();
+    let error = chain(&cache.store(&access(), &record("t", 1)).await.unwrap_err());
+    assert!(error.contains("in a directory of another user"), "{error}");
+    assert!(cache.load(&access()).await.unwrap().is_none());
+    assert!(files(home.path()).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

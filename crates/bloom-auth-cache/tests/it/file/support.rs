@@ -84,7 +84,7 @@ impl Place {
     }
 
     pub(super) fn temporary_files(&self) -> Vec<PathBuf> {
-        let is_temporary = |path: &PathBuf| name(path).starts_with(".tmp-");
+        let is_temporary = |path: &PathBuf| name(path).ends_with(".tmp");
         self.files().into_iter().filter(is_temporary).collect()
     }
 }

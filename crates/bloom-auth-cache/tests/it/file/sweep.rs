@@ -19,13 +19,15 @@ const DAY: u64 = 24 * HOUR;
 fn plant(place: &Place, name: &str, age: u64) -> PathBuf {
     let path = place.path().join(name);
     let file = File::create(&path).unwrap();
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+        .unwrap();
     let now = file.metadata().unwrap().modified().unwrap();
     file.set_modified(now - Duration::from_secs(age)).unwrap();
     path
 }
 
 fn temporary(n: u32) -> String {
-    format!(".tmp-{n:032x}")
+    format!(".bloom-auth-{n:032x}.tmp")
 }
 
 /// Another cache in the same directory: a new one sweeps at its first store.
@@ -41,23 +43,42 @@ async fn store_anew(place: &Place) {
 async fn d27_leftovers_of_ours_are_swept_and_nothing_else() {
     let place = Place::new();
     place.store("t", 100).await;
+    let entry = |n: u32, ending: &str| format!("{n:064x}.v1.{ending}");
     let swept = [
         plant(&place, &temporary(1), HOUR + 60),
         plant(&place, &temporary(2), 30 * DAY),
-        plant(&place, &format!("{:064x}.v1.token", 1), 30 * DAY + 60),
+        plant(&place, &entry(1, "token"), 30 * DAY + 60),
+        plant(&place, &entry(1, "refusal"), 30 * DAY + 60),
+        // Of an entry that is gone.
+        plant(&place, &entry(2, "lock"), 30 * DAY + 60),
+        plant(&place, &entry(2, "lease"), 30 * DAY + 60),
     ];
     let kept = [
         // A writer may still be at it, or have the clock of another machine.
         plant(&place, &temporary(3), HOUR - 60),
         plant(&place, &temporary(4), 0),
-        plant(&place, &format!("{:064x}.v1.token", 2), 30 * DAY - 60),
-        plant(&place, &format!("{:064x}.v1.lock", 3), 365 * DAY),
-        plant(&place, &format!("{:064x}.v1.lease", 3), 365 * DAY),
+        plant(&place, &entry(3, "token"), 30 * DAY - 60),
+        plant(&place, &entry(3, "lock"), 365 * DAY),
+        plant(&place, &entry(3, "lease"), 365 * DAY),
+        plant(&place, &entry(4, "lock"), 30 * DAY - 60),
+        // Somebody else's, or another version's.
         plant(&place, &format!("{:064x}.v2.token", 4), 365 * DAY),
-        plant(&place, ".tmp-short", 365 * DAY),
-        plant(&place, ".tmp-0000000000000000000000000000000g", 365 * DAY),
+        plant(&place, &format!("{:063x}.v1.token", 5), 365 * DAY),
+        plant(&place, &format!("{:065x}.v1.token", 5), 365 * DAY),
+        plant(&place, "production.v1.token", 365 * DAY),
+        plant(&place, ".bloom-auth-short.tmp", 365 * DAY),
+        plant(
+            &place,
+            ".bloom-auth-0000000000000000000000000000000g.tmp",
+            365 * DAY,
+        ),
+        plant(&place, ".tmp-00000000000000000000000000000001", 365 * DAY),
         plant(&place, "notes.txt", 365 * DAY),
     ];
+    // A lease of an entry that never got its first token.
+    let held = plant(&place, &entry(6, "lease"), 365 * DAY);
+    let lock = File::open(&held).unwrap();
+    lock.try_lock().unwrap();
     let target = plant(&place, "target", 365 * DAY);
     let link = place.path().join(temporary(5));
     symlink(&target, &link).unwrap();
@@ -65,9 +86,12 @@ async fn d27_leftovers_of_ours_are_swept_and_nothing_else() {
     for path in swept {
         assert!(!path.exists(), "{path:?}");
     }
-    for path in kept.iter().chain([&target, &link]) {
+    for path in kept.iter().chain([&target, &link, &held]) {
         assert!(fs::symlink_metadata(path).is_ok(), "{path:?}");
     }
+    lock.unlock().unwrap();
+    store_anew(&place).await;
+    assert!(!held.exists());
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Setup, get_a_token, is_long, role, said};
+use bloom_auth::BloomAuth;
+use tokio::{runtime::Builder, time::Instant};
+
+use super::{Setup, get_a_token, is_long, role, said, say};
 
 const TEST: &str = "processes::herd::x1_x2_processes_that_start_at_once_make_one_request";
 
@@ -42,4 +45,36 @@ fn x1_x2_processes_that_start_at_once_make_one_request() {
             assert_eq!(setup.token_requests(), 1, "{case}");
         }
     }
+}
+
+#[test]
+fn k9_x2_processes_with_a_wrong_secret_are_refused_once() {
+    const TEST: &str = "processes::herd::k9_x2_processes_with_a_wrong_secret_are_refused_once";
+    if role().is_some() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let auth = BloomAuth::from_env().unwrap();
+        let error = runtime.block_on(auth.token()).unwrap_err();
+        say("kind", &format!("{:?}", error.kind()));
+        return;
+    }
+    let setup = Setup::with_latency(Duration::from_millis(50));
+    let wrong = "a wrong secret of more than 32 characters";
+    let start = Instant::now();
+    let children: Vec<_> = (0..16)
+        .map(|_| {
+            let mut child = setup.child(TEST, "get");
+            child.env("BLOOM_CLIENT_SECRET", wrong).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(said(&output, "kind"), "ClientRefused");
+    }
+    // The refusal is in force for a second, and then for longer each time.
+    let seconds = start.elapsed().as_secs();
+    let requests = setup.token_requests();
+    assert!(
+        (1..=1 + seconds).contains(&requests),
+        "{requests} in {seconds} s"
+    );
 }

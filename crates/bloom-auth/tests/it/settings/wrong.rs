@@ -351,9 +351,9 @@ fn d6_k13_wrong_settings_of_the_cache_are_named() {
         (
             &[
                 ("BLOOM_CACHE", Some("file")),
-                ("BLOOM_CACHE_DIR", Some("cache")),
+                ("BLOOM_CACHE_DIR", Some("canary-of-a-secret")),
             ],
-            "BLOOM_CACHE_DIR is relative (cache): use an absolute path: the same one wherever a \
+            "BLOOM_CACHE_DIR is relative: use an absolute path: the same one wherever a \
              program is started",
         ),
         (
