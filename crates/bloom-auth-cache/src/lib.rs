@@ -1,10 +1,11 @@
 //! Caches that keep access tokens for more than one provider.
 //!
-//! - [`MemoryCache`]: shared by the providers of one process.
-//! - `FileCache` (feature `file`): shared by the processes of a user on one
-//!   machine, and kept when they end.
-//! - `MokaCache` (feature `moka`): the same with a bound, for the tokens of
-//!   thousands of clients.
+//! | cache | shared by | kept | for |
+//! |---|---|---|---|
+//! | none | the clones of one provider | as long as the provider | one provider: the default |
+//! | [`MemoryCache`] | the providers of a process | until they expire, without a bound | a few hundred clients |
+//! | `MokaCache` (feature `moka`) | the providers of a process | within a bound: the least recently used go | thousands of clients, behind [`TokenProviders`](bloom_auth_core::TokenProviders) |
+//! | `FileCache` (feature `file`) | the processes of a user on one machine | when processes end, for 30 days at most | programs that start often, and several on one machine |
 //!
 //! All of them implement [`bloom_auth_core::TokenCache`] and pass its
 //! conformance suite (feature `test-util` of the core crate), which caches of

@@ -183,7 +183,7 @@ pub struct BloomAuthBuilder {
 
 impl BloomAuthBuilder {
     /// A builder with the settings of the environment, to add what the
-    /// environment cannot say, such as a cache.
+    /// environment cannot say, such as a cache in memory that several share.
     ///
     /// ```no_run
     /// use bloom_auth::{BloomAuthBuilder, MemoryCache};
@@ -243,8 +243,9 @@ impl BloomAuthBuilder {
         self
     }
 
-    /// Shares tokens through this cache; by default they live in this
-    /// [`BloomAuth`] and its clones alone.
+    /// Shares tokens through this cache, in the place of one that was set before
+    /// or chosen by `BLOOM_CACHE`; by default they live in this [`BloomAuth`] and
+    /// its clones alone.
     pub fn cache(mut self, cache: impl TokenCache + 'static) -> Self {
         self.cache = Some(Arc::new(cache));
         self
@@ -268,7 +269,9 @@ impl BloomAuthBuilder {
     /// # Errors
     ///
     /// [`ConfigurationError`] if there are no credentials, a root certificate
-    /// cannot be read, or scopes and version do not go together.
+    /// cannot be read, scopes and version do not go together, or the cache cannot
+    /// keep tokens of a client that is known already (a `FileCache`, and a
+    /// secret of fewer than 32 characters).
     pub fn build(self) -> Result<BloomAuth, ConfigurationError> {
         let Some(credentials) = self.credentials else {
             return Err(ConfigurationError::new(

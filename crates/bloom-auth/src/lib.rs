@@ -42,7 +42,8 @@
 //!
 //! With `BLOOM_CACHE=file`, a client secret of fewer than 32 characters (it
 //! could be guessed from the files) and a user without a directory for caches
-//! are warned of, and tokens are kept in memory.
+//! are warned of by [`BloomAuth::from_env`], and tokens are kept in memory. A
+//! directory that cannot be used is warned of by the first fetch.
 //!
 //! # Without the environment
 //!
@@ -52,6 +53,37 @@
 //! variables. [`TokenProviders`] keeps a [`TokenProvider`] for each of many
 //! tenants. With an HTTP client other than reqwest, depend on
 //! `bloom-auth-core` alone.
+//!
+//! # Many clients
+//!
+//! [`TokenProviders`] keeps a provider for each of many keys, such as tenants;
+//! one transport and one cache serve all of them:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use bloom_auth::{
+//!     AuthVersion, ClientCredentials, ClientId, ClientSecret, Environment, MemoryCache,
+//!     ReqwestTransport, TokenProvider, TokenProviders,
+//! };
+//!
+//! # fn main() -> Result<(), bloom_auth::ConfigurationError> {
+//! # let secret_of = |_: &str| "from a vault".to_owned();
+//! let transport = Arc::new(ReqwestTransport::builder().build()?);
+//! let cache = MemoryCache::new(); // or `MokaCache`, for thousands
+//! let providers = TokenProviders::builder(move |tenant: &String| {
+//!     let (id, secret) = (ClientId::new(tenant)?, ClientSecret::new(secret_of(tenant))?);
+//!     let credentials = ClientCredentials::new(id, secret);
+//!     let environment = Environment::sandbox(AuthVersion::V1);
+//!     TokenProvider::builder(environment, credentials, transport.clone())
+//!         .cache(cache.clone())
+//!         .build()
+//! })
+//! .build()?;
+//! // providers.authorization(&tenant).await
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Runtime
 //!
@@ -77,7 +109,7 @@ pub use auth::{BloomAuth, BloomAuthBuilder};
 pub use bloom_auth_cache::MemoryCache;
 #[cfg(feature = "file")]
 #[doc(inline)]
-pub use bloom_auth_cache::{FileCache, FileCacheBuilder, SealError, Sealer};
+pub use bloom_auth_cache::{FileCache, FileCacheBuilder, MAX_SEALED_BYTES, SealError, Sealer};
 #[cfg(feature = "moka")]
 #[doc(inline)]
 pub use bloom_auth_cache::{MokaCache, MokaCacheBuilder};

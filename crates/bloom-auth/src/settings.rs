@@ -122,7 +122,7 @@ fn cache_in_files(
             tracing::warn!(
                 target: "bloom_auth.cache",
                 %error,
-                "no file cache: access tokens are kept in memory alone",
+                "{CACHE} is `file`, but access tokens are kept in memory alone",
             );
             Ok(builder)
         }

@@ -34,10 +34,13 @@ pub(super) fn default(
         }
     }
     let names: Vec<_> = variables.iter().map(|(name, _)| *name).collect();
-    let names = names.join(" nor ");
+    let problem = match names.as_slice() {
+        [one, other] => format!("neither {one} nor {other} holds an absolute path"),
+        names => format!("{} holds no absolute path", names.join(" or ")),
+    };
     Err(ConfigurationError::new(
         "cache directory",
-        format!("cannot be found: {names} holds no absolute path"),
+        format!("cannot be found: {problem}"),
         "name a directory that only this user can write to",
     ))
 }
@@ -106,7 +109,10 @@ mod tests {
         in_odd.push("/.cache/bloom-auth");
         check(None, Some(&odd), Some(&in_odd));
         let error = default(&|_| None).unwrap_err().to_string();
-        assert!(error.contains("XDG_CACHE_HOME nor HOME"), "{error}");
+        assert!(
+            error.contains("neither XDG_CACHE_HOME nor HOME holds an"),
+            "{error}"
+        );
         assert!(!error.contains("/tmp"), "{error}");
     }
 

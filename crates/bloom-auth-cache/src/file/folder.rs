@@ -1,7 +1,12 @@
 //! What the file cache asks of a file system: the trait that its protocol is
 //! written against, and the outcomes that it tells apart.
 
-use std::{fs::File, io, path::Path, time::SystemTime};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    time::SystemTime,
+};
 
 /// An open directory that is safe to keep records in. Every name is that of
 /// an entry in it, without a separator.
@@ -53,4 +58,15 @@ pub(super) enum Contents {
 }
 
 pub(super) const NOT_A_FILE: &str = "it is not a regular file";
-pub(super) const TOO_LARGE: &str = "it is larger than any record";
+
+/// Reads a file as far as the limit, whatever its size is said to be: it may
+/// change meanwhile.
+pub(super) fn read_at_most(file: File, max: usize) -> io::Result<Contents> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Ok(Contents::Refused("it is larger than any record"));
+    }
+    Ok(Contents::Bytes(bytes))
+}

@@ -49,9 +49,10 @@ const MAX_WARNED: usize = 1024;
 /// use one token, and fetch it once. A program that is started finds the token
 /// that the last one has left.
 ///
-/// Every record is [sealed](Sealer), always. What is damaged, of another
-/// version, not ours alone, or sealed with a secret that was rotated is a miss
-/// and a warning, and the next token takes its place.
+/// Every record is [sealed](Sealer), always. A file that is damaged or not ours
+/// alone is a miss and a warning, and the next token takes its place. What was
+/// kept under a secret that was rotated, or by another version of the format,
+/// has another name, and is not looked at.
 ///
 /// The right to fetch is a lock on a file, which the kernel frees when its
 /// holder dies. Where locks do not work (some network file systems),
@@ -63,8 +64,8 @@ const MAX_WARNED: usize = 1024;
 /// # The directory
 ///
 /// It and the files belong to this user, with modes 0700 and 0600. It is
-/// created by the first call that needs it. One that others may look into, or
-/// that is a link, is not used: the calls fail, with what to do in the error,
+/// created by the first call that needs it. One that belongs to another user,
+/// that others may look into, or that is a link, is not used: the calls fail, with what to do in the error,
 /// and the provider goes on without the cache. Of our own files, those that lie
 /// there for long are removed: what a killed process has left half-written,
 /// after an hour, and entries that nobody has renewed, after 30 days.
@@ -77,15 +78,26 @@ const MAX_WARNED: usize = 1024;
 /// A call that was dropped may still take effect. Each is made on a thread of
 /// its own, so that a file system that hangs stops no runtime.
 ///
+/// At most eight calls are made at a time; more wait for their turn.
+///
 /// # Example
 ///
 /// ```
+/// # use bloom_auth_core::{ClientCredentials, Environment, TokenProvider, Transport};
 /// use bloom_auth_cache::FileCache;
 ///
-/// # let directory = tempfile::tempdir()?;
-/// let cache = FileCache::in_directory(directory.path().join("bloom-auth"))?;
-/// // TokenProvider::builder(..).cache(cache)
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # fn build(
+/// #     environment: Environment,
+/// #     credentials: ClientCredentials,
+/// #     transport: impl Transport + 'static,
+/// # ) -> Result<(), bloom_auth_core::ConfigurationError> {
+/// // Or `FileCache::new()`, for the platform's directory.
+/// let cache = FileCache::in_directory("/var/cache/my-service/tokens")?;
+/// let provider = TokenProvider::builder(environment, credentials, transport)
+///     .cache(cache)
+///     .build()?;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct FileCache {

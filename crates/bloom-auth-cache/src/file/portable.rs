@@ -4,12 +4,12 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use super::folder::{Contents, Folder, NOT_A_FILE, TOO_LARGE};
+use super::folder::{Contents, Folder, NOT_A_FILE, read_at_most};
 
 /// A directory by its path.
 #[derive(Debug)]
@@ -44,13 +44,7 @@ impl Folder for PortableFolder {
             }
             Err(error) => return Err(error),
         };
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(limit).read_to_end(&mut bytes)?;
-        if bytes.len() > max {
-            return Ok(Contents::Refused(TOO_LARGE));
-        }
-        Ok(Contents::Bytes(bytes))
+        read_at_most(file, max)
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

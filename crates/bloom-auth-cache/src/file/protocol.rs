@@ -121,7 +121,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
         access: &CacheAccess,
     ) -> Result<Done<Option<CacheRecord>>, CacheError> {
         let names = Names::new(self.sealer, access)?;
-        let Some(folder) = self.open(false)? else {
+        let Some(folder) = self.open()? else {
             return Ok(None.into());
         };
         let notice = match self.look(&folder, &names, access)? {
@@ -153,9 +153,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
         sweep: bool,
     ) -> Result<String, CacheError> {
         let names = Names::new(self.sealer, access)?;
-        let Some(folder) = self.open(true)? else {
-            return Err(self.error("does not exist", io::ErrorKind::NotFound.into()));
-        };
+        let folder = self.open_or_create()?;
         // Without the lock a later record might be overwritten, and be fetched
         // again: less of a loss than not to keep this one.
         let lock = Self::lock_for_writing(&folder, &names);
@@ -179,7 +177,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
     }
 
     pub(super) fn remove(&self, access: &CacheAccess, token: &TokenHash) -> Result<(), CacheError> {
-        let Some(folder) = self.open(false)? else {
+        let Some(folder) = self.open()? else {
             return Ok(());
         };
         self.remove_from(&folder, access, token)?;
@@ -215,7 +213,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
         access: &CacheAccess,
     ) -> Result<Done<Option<Refusal>>, CacheError> {
         let names = Names::new(self.sealer, access)?;
-        let Some(folder) = self.open(false)? else {
+        let Some(folder) = self.open()? else {
             return Ok(None.into());
         };
         let open = |bytes: &[u8]| self.sealer.open_refusal(access, bytes);
@@ -238,9 +236,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
         refusal: &Refusal,
     ) -> Result<String, CacheError> {
         let names = Names::new(self.sealer, access)?;
-        let Some(folder) = self.open(true)? else {
-            return Err(self.error("does not exist", io::ErrorKind::NotFound.into()));
-        };
+        let folder = self.open_or_create()?;
         let sealed = self.sealer.seal_refusal(access, refusal)?;
         Self::replace(&folder, &names.refusal, &sealed)
             .map_err(|error| self.error("could not be written to", error))?;
@@ -250,9 +246,7 @@ impl<'a, F: Folder> Protocol<'a, F> {
     /// Asks once for the right to fetch.
     pub(super) fn lease(&self, access: &CacheAccess) -> Result<Done<Right>, CacheError> {
         let names = Names::new(self.sealer, access)?;
-        let Some(folder) = self.open(true)? else {
-            return Err(self.error("does not exist", io::ErrorKind::NotFound.into()));
-        };
+        let folder = self.open_or_create()?;
         match Lock::try_take(&folder, &names.lease) {
             Ok(Some(lock)) => Ok(Right::Granted(lock).into()),
             Ok(None) => Ok(Right::Held.into()),
@@ -266,8 +260,16 @@ impl<'a, F: Folder> Protocol<'a, F> {
         }
     }
 
-    fn open(&self, create: bool) -> Result<Option<F>, CacheError> {
-        F::open(self.directory, create).map_err(|error| self.error("cannot be used", error))
+    fn open(&self) -> Result<Option<F>, CacheError> {
+        F::open(self.directory, false).map_err(|error| self.error("cannot be used", error))
+    }
+
+    fn open_or_create(&self) -> Result<F, CacheError> {
+        let folder = F::open(self.directory, true);
+        // Removed at once by somebody else, if it is not there.
+        folder
+            .and_then(|folder| folder.ok_or_else(|| io::ErrorKind::NotFound.into()))
+            .map_err(|error| self.error("cannot be used", error))
     }
 
     fn error(&self, problem: &str, source: io::Error) -> CacheError {

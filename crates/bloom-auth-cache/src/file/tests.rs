@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -92,9 +92,12 @@ async fn k5_k6_the_portable_folder_conforms() {
 thread_local! {
     /// How many more names are taken on this thread.
     static TAKEN: Cell<u32> = const { Cell::new(0) };
+    /// Whether what is old cannot be removed, and how often that was tried.
+    static STUCK: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// The platform's folder, in which somebody has been before.
+/// The platform's folder, in which somebody has been before, and in which all
+/// but records is old.
 struct Crowded(Platform);
 
 impl Folder for Crowded {
@@ -125,6 +128,10 @@ impl Folder for Crowded {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        if let Some(tries) = STUCK.get().filter(|_| name.starts_with(".bloom-auth-")) {
+            STUCK.set(Some(tries + 1));
+            return Err(io::Error::other("it is stuck"));
+        }
         self.0.remove(name)
     }
 
@@ -137,7 +144,10 @@ impl Folder for Crowded {
     }
 
     fn modified(&self, name: &str) -> io::Result<Option<SystemTime>> {
-        self.0.modified(name)
+        let modified = self.0.modified(name)?;
+        let is_leftover = STUCK.get().is_some() && name.starts_with(".bloom-auth-");
+        let age = Duration::from_secs(if is_leftover { 7200 } else { 0 });
+        Ok(modified.map(|modified| modified - age))
     }
 
     fn names(&self, max: usize) -> io::Result<Vec<String>> {
@@ -145,14 +155,38 @@ impl Folder for Crowded {
     }
 }
 
-#[test]
-fn d16_a_temporary_name_that_is_taken_is_left_alone() {
+fn access() -> CacheAccess {
     let (id, secret) = (ClientId::new("client"), ClientSecret::new("x".repeat(32)));
     let credentials = ClientCredentials::new(id.unwrap(), secret.unwrap());
-    let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
-    let access = CacheAccess::new(&request, &credentials);
+    CacheAccess::new(
+        &TokenRequest::new(Environment::sandbox(AuthVersion::V1)),
+        &credentials,
+    )
+}
+
+#[test]
+fn d27_leftovers_that_cannot_be_removed_cost_nothing() {
+    let (directory, access) = (tempfile::tempdir().unwrap(), access());
+    let (path, sealer) = (directory.path().join("cache"), Sealer::new());
     let now = SystemClock::new().now().system_time();
-    let record = CacheRecord::new("t", None, now, std::time::Duration::from_secs(60)).unwrap();
+    let record = CacheRecord::new("t", None, now, Duration::from_secs(60)).unwrap();
+    let protocol = Protocol::<Crowded>::new(&path, &sealer, now);
+    protocol.store(&access, &record, false).unwrap();
+    for n in 0..3 {
+        std::fs::write(path.join(format!(".bloom-auth-{n:032x}.tmp")), "").unwrap();
+    }
+    STUCK.set(Some(0));
+    protocol.store(&access, &record, true).unwrap();
+    // One that cannot be removed is no reason to leave the others.
+    assert_eq!(STUCK.take(), Some(3));
+    assert!(protocol.load(&access).unwrap().value.is_some());
+}
+
+#[test]
+fn d16_a_temporary_name_that_is_taken_is_left_alone() {
+    let access = access();
+    let now = SystemClock::new().now().system_time();
+    let record = CacheRecord::new("t", None, now, Duration::from_secs(60)).unwrap();
 
     for (taken, is_stored) in [(0, true), (1, true), (4, true), (5, false)] {
         let directory = tempfile::tempdir().unwrap();

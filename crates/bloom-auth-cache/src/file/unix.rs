@@ -3,7 +3,7 @@
 
 use std::{
     fs::{DirBuilder, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     path::Path,
     time::{Duration, SystemTime},
@@ -18,7 +18,7 @@ use rustix::{
     process::{Uid, geteuid},
 };
 
-use super::folder::{Contents, Folder, NOT_A_FILE, TOO_LARGE};
+use super::folder::{Contents, Folder, NOT_A_FILE, read_at_most};
 
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 const OWNER_DIRECTORY: Mode = Mode::RWXU;
@@ -97,19 +97,7 @@ impl Folder for UnixFolder {
         if let Some(reason) = objection(&stat) {
             return Ok(Contents::Refused(reason));
         }
-        // Read as far as the limit whatever the size is said to be: it may
-        // change meanwhile.
-        let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-        if size > max {
-            return Ok(Contents::Refused(TOO_LARGE));
-        }
-        let mut bytes = Vec::with_capacity(size);
-        let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-        File::from(file).take(limit).read_to_end(&mut bytes)?;
-        if bytes.len() > max {
-            return Ok(Contents::Refused(TOO_LARGE));
-        }
-        Ok(Contents::Bytes(bytes))
+        read_at_most(File::from(file), max)
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 const MAX_THREADS: usize = 8;
 
 /// The threads of one cache; each lives for one call.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Workers(Arc<Semaphore>);
 
 impl Workers {

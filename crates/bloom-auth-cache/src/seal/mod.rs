@@ -91,6 +91,10 @@ pub const MAX_SEALED_BYTES: usize = 256 * 1024;
 /// there is something to seal or open, and what is on a disk or in a shared
 /// cache is of no use to anyone who does not hold it already.
 ///
+/// For a cache of your own: keep what [`seal`](Self::seal) gives under the
+/// [`name`](Self::name) of the access, and take what does not
+/// [`open`](Self::open) for a miss.
+///
 /// # Example
 ///
 /// ```
@@ -139,8 +143,8 @@ impl Sealer {
         }
     }
 
-    /// Also finds, until that moment, what was kept under the secret that the
-    /// client had before: a rotation then costs no token request.
+    /// Lets a cache also find, until that moment, what was kept under the secret
+    /// that the client had before: a rotation then costs no token request.
     ///
     /// What was found by then is served for as long as it lives. Not for a
     /// rotation after a compromise: whoever has the old secret could plant a
@@ -166,7 +170,7 @@ impl Sealer {
             "client secret",
             "has fewer than 32 characters: it could be guessed by whoever reads what is sealed \
              with it",
-            "give the cache a random key of 32 bytes, or keep tokens in memory alone",
+            "give the cache a random key (`Sealer::with_key`), or keep tokens in memory alone",
         ))
     }
 
@@ -279,9 +283,11 @@ impl Sealer {
         Ok(text)
     }
 
-    /// The access under which a record from before the last rotation would
-    /// be, while it may be used.
-    pub(crate) fn previous(&self, access: &CacheAccess, now: SystemTime) -> Option<CacheAccess> {
+    /// The access under which a record from before the last rotation would be
+    /// found, while a [previous secret](Self::previous_secret) may be used: for
+    /// loading and removing alone.
+    #[must_use]
+    pub fn previous(&self, access: &CacheAccess, now: SystemTime) -> Option<CacheAccess> {
         let (secret, until) = self.previous.as_ref()?;
         if now >= *until {
             return None;
@@ -329,8 +335,8 @@ impl fmt::Debug for Sealer {
 pub enum SealError {
     /// There is nothing to seal with.
     #[error(
-        "the client secret has fewer than 32 characters and could be guessed: give the cache a \
-         random key of 32 bytes"
+        "the client secret has fewer than 32 characters, and could be guessed: give the cache a \
+         random key (`Sealer::with_key`), or keep tokens in memory alone"
     )]
     NoKey,
     /// The operating system gave no random bytes.
@@ -352,7 +358,7 @@ pub enum SealError {
 
 impl From<SealError> for CacheError {
     fn from(error: SealError) -> Self {
-        Self::new("a token could not be sealed").with_source(error)
+        Self::new("tokens of this client cannot be kept sealed").with_source(error)
     }
 }
 

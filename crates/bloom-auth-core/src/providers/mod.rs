@@ -42,12 +42,12 @@ type Factory<K> = dyn Fn(&K) -> Result<TokenProvider, ConfigurationError> + Send
 ///
 /// # What is kept
 ///
-/// No more than [`max_providers`](TokenProvidersBuilder::max_providers), and
-/// none that nobody has asked for during
-/// [`idle_after`](TokenProvidersBuilder::idle_after). Who is too many is found
-/// when another provider is built, and the least recently used go first, by an
-/// order that is precise to about a second, and above some thousand providers
-/// is that of a part of them.
+/// At most [`max_providers`](TokenProvidersBuilder::max_providers), beyond those
+/// in use. When another provider is built, those go that nobody has asked for
+/// during [`idle_after`](TokenProvidersBuilder::idle_after), and then, of too
+/// many, the least recently used, by an order that is precise to about a second,
+/// and above some thousand providers is that of a part of them. In a process
+/// that builds no more, idle ones stay.
 ///
 /// A provider that is in use stays: while a call waits for it, while it
 /// fetches, and as long as somebody holds a handle from [`get`](Self::get). So
@@ -100,7 +100,7 @@ type Factory<K> = dyn Fn(&K) -> Result<TokenProvider, ConfigurationError> + Send
 ///     Ok(ClientCredentials::new(ClientId::new(tenant)?, secret))
 /// }
 ///
-/// let transport = MyTransport; // one for all: it has the connections
+/// let transport = MyTransport; // one for all: it is costly to build
 /// let providers = TokenProviders::builder(move |tenant: &String| {
 ///     let environment = Environment::sandbox(AuthVersion::V1);
 ///     TokenProvider::builder(environment, credentials(tenant)?, transport.clone()).build()

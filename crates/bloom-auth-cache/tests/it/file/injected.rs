@@ -17,7 +17,10 @@ use bloom_auth_core::{
     TokenProvider, chain,
     test_util::{Reply, ScriptedTransport, skip, tool},
 };
-use rustix::process::{PTracer, set_ptracer};
+use rustix::{
+    process::{PTracer, set_ptracer},
+    thread::gettid,
+};
 
 use super::support::{
     Place, SECRET, access, access_of, block_on, child, record, role, say, this_binary,
@@ -35,7 +38,8 @@ fn act(role: &str, directory: &Path) {
     let cache = FileCache::in_directory(directory.join("cache")).unwrap();
     // Where only ancestors may trace a process, it has to agree.
     let _ = set_ptracer(PTracer::Any);
-    say("ready", "");
+    // The thread whose calls are not those of the cache.
+    say("ready", &gettid().as_raw_nonzero().to_string());
     io::stdin().lines().next().unwrap().unwrap();
     let outcome = block_on(async {
         match role {
@@ -79,6 +83,8 @@ struct Run {
     /// What it reported, unless it was killed before.
     outcome: Option<String>,
     was_killed: bool,
+    /// What it wrote to stderr.
+    errors: String,
     /// The calls of the cache's own threads in order, each with how many of
     /// its name its thread had made by then, as strace counts them.
     calls: Vec<(String, usize)>,
@@ -87,7 +93,10 @@ struct Run {
 impl Run {
     #[track_caller]
     fn outcome(&self) -> &str {
-        self.outcome.as_deref().unwrap()
+        let Some(outcome) = &self.outcome else {
+            panic!("it reported nothing:\n{}", self.errors);
+        };
+        outcome
     }
 }
 
@@ -101,7 +110,13 @@ fn strace(test: &str, role: &str, directory: &Path, faults: &[String]) -> Option
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(traced.stdout.take().unwrap()).lines();
-    while lines.next().unwrap().unwrap() != "child-ready=" {}
+    let waiting = lines
+        .find_map(|line| {
+            line.unwrap()
+                .strip_prefix("child-ready=")
+                .map(str::to_owned)
+        })
+        .unwrap();
 
     let pid = traced.id().to_string();
     let mut tracer = Command::new("strace");
@@ -114,7 +129,7 @@ fn strace(test: &str, role: &str, directory: &Path, faults: &[String]) -> Option
     errors.read_line(&mut attached).unwrap();
     let is_attached = attached.contains("attached");
     traced.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let status = traced.wait().unwrap();
+    let output = traced.wait_with_output().unwrap();
     tracer.wait().unwrap();
     if !is_attached {
         assert!(attached.contains("not permitted"), "{attached}");
@@ -132,7 +147,8 @@ fn strace(test: &str, role: &str, directory: &Path, faults: &[String]) -> Option
         let Some((name, _)) = call.trim_start().split_once('(') else {
             continue;
         };
-        if thread != pid && !name.starts_with(['<', '+', '-']) {
+        let is_cache = thread != pid && thread != waiting;
+        if is_cache && !name.starts_with(['<', '+', '-']) {
             calls.push((thread.to_owned(), name.to_owned()));
         }
     }
@@ -142,7 +158,8 @@ fn strace(test: &str, role: &str, directory: &Path, faults: &[String]) -> Option
     });
     Some(Run {
         outcome,
-        was_killed: status.signal() == Some(9),
+        was_killed: output.status.signal() == Some(9),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
         calls: numbered.collect(),
     })
 }
