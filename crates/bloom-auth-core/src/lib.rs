@@ -50,7 +50,8 @@
 //!
 //! - [`TokenProvider`]: the engine. It decides when to fetch, shares each fetch
 //!   among all callers, and says of itself what it does ([`Status`]).
-//! - [`TokenProviders`]: one engine for each of many keys, such as tenants.
+//! - [`TokenProviders`]: one engine for each of many keys, such as tenants;
+//!   [`FetchLimit`]: how many of them may ask at once.
 //! - [`Environment`], [`Scopes`], [`ClientAuthentication`]: what to ask for.
 //! - [`CredentialsSource`]: who asks; [`EnvironmentCredentials`],
 //!   [`FileCredentials`], or [`ClientCredentials`] that never change.
@@ -113,7 +114,9 @@ pub use credentials::{
 pub use entropy::{Entropy, SystemEntropy};
 pub use environment::{AuthVersion, ClientAuthentication, Environment, EnvironmentBuilder};
 pub use error::{ConfigurationError, Error, ErrorKind, Recovery, chain};
-pub use provider::{Counts, Rejection, Status, TokenProvider, TokenProviderBuilder, TokenState};
+pub use provider::{
+    Counts, FetchLimit, Rejection, Status, TokenProvider, TokenProviderBuilder, TokenState,
+};
 pub use providers::{TokenProviders, TokenProvidersBuilder};
 pub use scope::Scopes;
 pub use token::{AccessToken, Fingerprint, TokenHash};

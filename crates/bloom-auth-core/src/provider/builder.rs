@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Owner, TokenProvider,
+    FetchLimit, Owner, TokenProvider,
     published::Published,
     settings::Settings,
     shared::{Engine, Shared},
@@ -33,6 +33,7 @@ pub struct TokenProviderBuilder {
     credentials: Arc<dyn CredentialsSource>,
     transport: Arc<dyn Transport>,
     cache: Option<Arc<dyn TokenCache>>,
+    limit: Option<FetchLimit>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
@@ -49,6 +50,7 @@ impl TokenProviderBuilder {
             credentials,
             transport,
             cache: None,
+            limit: None,
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy::new()),
             settings: Settings::default(),
@@ -78,6 +80,13 @@ impl TokenProviderBuilder {
     /// this provider alone.
     pub fn cache(mut self, cache: impl TokenCache + 'static) -> Self {
         self.cache = Some(Arc::new(cache));
+        self
+    }
+
+    /// Limits how many token requests this provider and all others with a clone
+    /// of the limit have under way at once. There is no limit by default.
+    pub fn fetch_limit(mut self, limit: FetchLimit) -> Self {
+        self.limit = Some(limit);
         self
     }
 
@@ -128,7 +137,8 @@ impl TokenProviderBuilder {
     }
 
     /// Sets how long the token requests of one fetch may take together: 20 s
-    /// by default.
+    /// by default. A wait for a place under a [`FetchLimit`] may come on top, and
+    /// take as long.
     pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
         self.settings.fetch_timeout = timeout;
         self
@@ -160,6 +170,7 @@ impl TokenProviderBuilder {
             credentials: self.credentials,
             transport: self.transport,
             cache: self.cache,
+            limit: self.limit,
             clock: self.clock,
             entropy: self.entropy,
             published: Published::default(),

@@ -19,6 +19,7 @@ use super::{
     events,
     failure::{Class, Failure},
     flight::Progress,
+    limit::Place,
     shared::Shared,
     state::{Held, Origin, Reason},
     timing::{Deadlines, Freshness, share},
@@ -329,7 +330,9 @@ impl Fetch {
         credentials: &ClientCredentials,
         attempts: u32,
     ) -> Result<(Fetched, CacheRecord), End> {
-        let deadline = Instant::now() + self.shared.settings.fetch_timeout;
+        let limit = self.shared.settings.fetch_timeout;
+        let mut place = self.place(Instant::now() + limit).await?;
+        let deadline = Instant::now() + limit;
         let mut attempt = 1;
         loop {
             self.still_current()?;
@@ -337,6 +340,8 @@ impl Fetch {
                 Ok(token) => return Ok(token),
                 Err(failure) => failure,
             };
+            // Others may ask meanwhile.
+            drop(place);
             events::attempt_failed(self.reason, attempt, &failure);
             let asked = failure.retry_after.map_or(0, nanos);
             let pause = pause(attempt, self.shared.entropy.draw()).max(asked);
@@ -349,8 +354,30 @@ impl Fetch {
                 return Err(failure.into());
             }
             self.pause(pause).await;
+            // Without a place in time, the attempt that was made tells more.
+            let Ok(next) = self.place(deadline).await else {
+                return Err(failure.into());
+            };
+            place = next;
             attempt += 1;
             self.shared.counters.retries.add();
+        }
+    }
+
+    /// Waits for a place under the limit, if there is one.
+    async fn place(&self, deadline: Instant) -> Result<Option<Place>, Failure> {
+        let Some(limit) = &self.shared.limit else {
+            return Ok(None);
+        };
+        let patience = deadline.saturating_duration_since(Instant::now());
+        self.mark_for(nanos(patience));
+        match timeout_at(deadline, limit.place()).await {
+            Ok(place) => Ok(Some(place)),
+            Err(_) => {
+                let full = "it was not asked: the fetch limit was reached all the time";
+                let error = Error::with_source(ErrorKind::Timeout, full);
+                Err(Failure::later(error))
+            }
         }
     }
 

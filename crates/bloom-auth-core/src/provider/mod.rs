@@ -4,7 +4,8 @@
 //!   caller; [`failure`] and [`backoff`] say what follows from a fault. All of
 //!   it is pure.
 //! - [`fetch`] takes the steps of one fetch, [`flight`] shares its outcome
-//!   among those who wait.
+//!   among those who wait, [`limit`] keeps many fetches from being made at
+//!   once.
 //! - [`shared`] holds the lock. This module is the shell: it reads the clock,
 //!   and starts fetches.
 
@@ -15,6 +16,7 @@ mod events;
 mod failure;
 mod fetch;
 mod flight;
+mod limit;
 mod published;
 mod settings;
 mod shared;
@@ -34,6 +36,7 @@ use http::HeaderValue;
 use tokio::runtime::Handle;
 
 pub use builder::TokenProviderBuilder;
+pub use limit::FetchLimit;
 pub use state::Rejection;
 pub use status::{Counts, Status, TokenState};
 

@@ -14,6 +14,8 @@ mod concurrency;
 #[cfg(target_os = "linux")]
 mod footprint;
 #[cfg(test)]
+mod limit;
+#[cfg(test)]
 mod providers;
 #[cfg(test)]
 mod runtimes;
