@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::backoff::{MAX_WAIT_IN_FETCH, pause};
 use crate::{
     cache::{Refusal, RefusalKind},
     client::CredentialTag,
+    clock::nanos,
     error::{Error, ErrorKind},
     protocol::{OAuthError, OAuthErrorCode, ResponseError},
     transport::{TransportError, TransportErrorKind},
@@ -72,6 +74,15 @@ impl Failure {
             (Class::Refused(_), ErrorKind::RequestRefused) => Some(RefusalKind::Request),
             _ => None,
         }
+    }
+
+    /// How long to wait, after this attempt (from 1) of so many, before the next
+    /// one of the same fetch; `None` if there is to be none.
+    pub(crate) fn pause_after(&self, attempt: u32, attempts: u32, draw: u64) -> Option<u64> {
+        let asked = self.retry_after.map_or(0, nanos);
+        let again =
+            self.class == Class::Passing && attempt < attempts && asked <= MAX_WAIT_IN_FETCH;
+        again.then(|| pause(attempt, draw).max(asked))
     }
 
     /// No answer within the engine's own time limit.

@@ -15,7 +15,6 @@ use std::{
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
-    backoff::{MAX_WAIT_IN_FETCH, pause},
     events,
     failure::{Class, Failure},
     flight::Progress,
@@ -343,16 +342,13 @@ impl Fetch {
             // Others may ask meanwhile.
             drop(place);
             events::attempt_failed(self.reason, attempt, &failure);
-            let asked = failure.retry_after.map_or(0, nanos);
-            let pause = pause(attempt, self.shared.entropy.draw()).max(asked);
-            let again_at = Instant::now() + Duration::from_nanos(pause);
-            if failure.class != Class::Passing
-                || attempt >= attempts
-                || asked > MAX_WAIT_IN_FETCH
-                || again_at >= deadline
-            {
+            let draw = self.shared.entropy.draw();
+            let pause = failure
+                .pause_after(attempt, attempts, draw)
+                .filter(|pause| Instant::now() + Duration::from_nanos(*pause) < deadline);
+            let Some(pause) = pause else {
                 return Err(failure.into());
-            }
+            };
             self.pause(pause).await;
             // Without a place in time, the attempt that was made tells more.
             let Ok(next) = self.place(deadline).await else {
