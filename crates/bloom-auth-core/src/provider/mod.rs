@@ -20,6 +20,8 @@ mod limit;
 mod published;
 mod settings;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod status;
 mod tasks;

@@ -1,0 +1,83 @@
+//! Chance that can be repeated, and events in the order of their time.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+/// SplitMix64: every bit counts, and a seed is all there is to it.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from `least` to `most`.
+    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + super::share(most - least, self.draw())
+    }
+
+    pub(super) fn happens(&mut self, percent: u64) -> bool {
+        self.draw() % 100 < percent
+    }
+}
+
+/// Events by their time; those of one moment in the order in which they were
+/// added.
+pub(super) struct Queue<E> {
+    heap: BinaryHeap<Reverse<(u64, u64, E)>>,
+    added: u64,
+}
+
+impl<E: Ord> Queue<E> {
+    pub(super) fn new() -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+            added: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, at: u64, event: E) {
+        self.added += 1;
+        self.heap.push(Reverse((at, self.added, event)));
+    }
+
+    /// The next event before that moment.
+    pub(super) fn next_before(&mut self, end: u64) -> Option<(u64, E)> {
+        let Reverse((at, _, _)) = self.heap.peek()?;
+        if *at >= end {
+            return None;
+        }
+        let Reverse((at, _, event)) = self.heap.pop()?;
+        Some((at, event))
+    }
+}
+
+/// Says which seed it was if the check of it fails.
+struct Told(u64);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the simulation with seed {} failed", self.0);
+        }
+    }
+}
+
+/// Runs a check with some seeds, always the same ones.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "set by `cargo xtask test --long`"
+)]
+pub(super) fn with_seeds(check: impl Fn(u64)) {
+    let is_long = std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some();
+    for seed in 1..=if is_long { 30 } else { 1 } {
+        let _told = Told(seed);
+        check(seed);
+    }
+}
