@@ -13,15 +13,27 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// Both clocks, read at one moment. Called on every token read, so it
     /// must be cheap; it must not panic.
     fn now(&self) -> Timestamp;
+
+    /// The same with a reading of a clock that goes on while the machine is
+    /// suspended, where there is one: asked off the path of a fresh token, so it
+    /// may cost more. By default there is none.
+    fn now_across_suspend(&self) -> Timestamp {
+        self.now()
+    }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<T: Clock + ?Sized> Clock for Arc<T> {
     fn now(&self) -> Timestamp {
         (**self).now()
     }
+
+    fn now_across_suspend(&self) -> Timestamp {
+        (**self).now_across_suspend()
+    }
 }
 
-/// A moment, by two clocks, in nanoseconds.
+/// A moment, by two clocks or three, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Timestamp {
@@ -31,13 +43,26 @@ pub struct Timestamp {
     /// Since 1970-01-01 UTC; may jump either way. Zero for all times before,
     /// and 2554 is the last year it can tell.
     pub wall: u64,
+    /// As the monotonic part, and goes on while the machine is suspended. Zero
+    /// if it was not read.
+    pub boottime: u64,
 }
 
 impl Timestamp {
     /// A moment at which the two clocks show these nanoseconds.
     #[must_use]
     pub fn new(monotonic: u64, wall: u64) -> Self {
-        Self { monotonic, wall }
+        Self {
+            monotonic,
+            wall,
+            boottime: 0,
+        }
+    }
+
+    /// The same with a reading of the clock that goes on during a suspend.
+    #[must_use]
+    pub fn with_boottime(self, boottime: u64) -> Self {
+        Self { boottime, ..self }
     }
 
     /// The wall-clock part as the standard library's type.
@@ -46,13 +71,28 @@ impl Timestamp {
         system_time(self.wall)
     }
 
-    /// The moment this much later, on both clocks.
+    /// The moment this much later, on all clocks that were read.
     #[must_use]
     pub(crate) fn plus(self, nanos: u64) -> Self {
+        let boottime = match self.boottime {
+            0 => 0,
+            boottime => boottime.saturating_add(nanos),
+        };
         Self {
             monotonic: self.monotonic.saturating_add(nanos),
             wall: self.wall.saturating_add(nanos),
+            boottime,
         }
+    }
+
+    /// How much later this is than that moment, by the clock that goes on
+    /// during a suspend if both have it, else by the monotonic one.
+    #[must_use]
+    pub(crate) fn since(self, earlier: Self) -> u64 {
+        if self.boottime == 0 || earlier.boottime == 0 {
+            return self.monotonic.saturating_sub(earlier.monotonic);
+        }
+        self.boottime.saturating_sub(earlier.boottime)
     }
 }
 
@@ -103,10 +143,15 @@ mod system {
 
     impl Clock for SystemClock {
         fn now(&self) -> Timestamp {
-            Timestamp {
-                monotonic: nanos(clock_gettime(ClockId::MonotonicCoarse)),
-                wall: nanos(clock_gettime(ClockId::RealtimeCoarse)),
-            }
+            Timestamp::new(
+                nanos(clock_gettime(ClockId::MonotonicCoarse)),
+                nanos(clock_gettime(ClockId::RealtimeCoarse)),
+            )
+        }
+
+        fn now_across_suspend(&self) -> Timestamp {
+            let boottime = nanos(clock_gettime(ClockId::Boottime));
+            self.now().with_boottime(boottime)
         }
     }
 
@@ -157,10 +202,7 @@ mod system {
             reason = "this is the one `Clock` that may"
         )]
         fn now(&self) -> Timestamp {
-            Timestamp {
-                monotonic: nanos(self.base.elapsed()),
-                wall: wall_nanos(SystemTime::now()),
-            }
+            Timestamp::new(nanos(self.base.elapsed()), wall_nanos(SystemTime::now()))
         }
     }
 }
@@ -188,6 +230,12 @@ mod tests {
         let first = clock.now();
         let second = clock.now();
         assert!(second.monotonic >= first.monotonic);
+        let across = clock.now_across_suspend();
+        if cfg!(target_os = "linux") {
+            // It has gone on since the same moment, and longer.
+            assert!(across.boottime >= first.monotonic);
+            assert!(clock.now_across_suspend().since(across) < u64::MAX / 2);
+        }
         let year_2020 = 1_577_836_800_000_000_000;
         assert!(first.wall > year_2020);
     }

@@ -147,6 +147,7 @@ impl Error {
             | ErrorKind::Timeout
             | ErrorKind::Interrupted
             | ErrorKind::Response
+            | ErrorKind::BudgetExhausted
             | ErrorKind::ExpiredOnArrival
             | ErrorKind::Internal => Recovery::Retry {
                 after: self.retry_after.unwrap_or_default(),
@@ -226,6 +227,9 @@ pub enum ErrorKind {
     /// The answer is not a token response: not JSON, too large, a field
     /// missing or twice, a token that cannot be a header.
     Response,
+    /// The [token budget](crate::TokenBudget) is used up, and nothing was
+    /// asked.
+    BudgetExhausted,
     /// The token arrived with no lifetime left.
     ExpiredOnArrival,
     /// The call was made outside a tokio runtime and no token is at hand.
@@ -259,6 +263,10 @@ impl ErrorKind {
             Self::Timeout => "the authorization server did not answer in time",
             Self::Interrupted => "the connection to the authorization server broke",
             Self::Response => "the authorization server's answer is not a token response",
+            Self::BudgetExhausted => {
+                "the token budget is used up, so the authorization server was not asked: look for \
+                 what fetches so many tokens"
+            }
             Self::ExpiredOnArrival => "the access token arrived already expired",
             Self::Runtime => {
                 "an access token must be fetched, and this thread is in no tokio runtime: call it \

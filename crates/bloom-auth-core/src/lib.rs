@@ -115,7 +115,8 @@ pub use entropy::{Entropy, SystemEntropy};
 pub use environment::{AuthVersion, ClientAuthentication, Environment, EnvironmentBuilder};
 pub use error::{ConfigurationError, Error, ErrorKind, Recovery, chain};
 pub use provider::{
-    Counts, FetchLimit, Rejection, Status, TokenProvider, TokenProviderBuilder, TokenState,
+    Counts, FetchLimit, KeepWarm, Rejection, Status, TokenBudget, TokenProvider,
+    TokenProviderBuilder, TokenState,
 };
 pub use providers::{TokenProviders, TokenProvidersBuilder};
 pub use scope::Scopes;

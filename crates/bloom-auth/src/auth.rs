@@ -8,8 +8,8 @@ use std::{
 
 use bloom_auth_core::{
     AccessToken, AuthVersion, ClientAuthentication, ClientCredentials, ClientId, ClientSecret,
-    ConfigurationError, CredentialsSource, Environment, EnvironmentLookup, Error, Rejection,
-    Scopes, Status, TokenCache, TokenProvider,
+    ConfigurationError, CredentialsSource, Environment, EnvironmentLookup, Error, KeepWarm,
+    Rejection, Scopes, Status, TokenCache, TokenProvider,
 };
 use bloom_auth_reqwest::ReqwestTransport;
 
@@ -135,6 +135,16 @@ impl BloomAuth {
     /// As [`TokenProvider::refresh`].
     pub async fn refresh(&self) -> Result<AccessToken, Error> {
         self.provider.refresh().await
+    }
+
+    /// Keeps a token at hand while nobody asks; see
+    /// [`TokenProvider::keep_warm`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenProvider::keep_warm`].
+    pub fn keep_warm(&self) -> Result<KeepWarm, Error> {
+        self.provider.keep_warm()
     }
 
     /// What is held and has been done; see [`TokenProvider::status`].

@@ -121,10 +121,10 @@ pub use bloom_auth_core::{
     AccessToken, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord, ClientAuthentication,
     ClientCredentials, ClientId, ClientSecret, Clock, ConfigurationError, Counts, CredentialsError,
     CredentialsSource, Entropy, Environment, EnvironmentBuilder, EnvironmentCredentials, Error,
-    ErrorKind, FetchLimit, FileCredentials, Fingerprint, Lease, LeaseGuard, Recovery, Rejection,
-    RequestBody, ResponseBody, Scopes, Status, SystemClock, SystemEntropy, Timestamp, TokenCache,
-    TokenHash, TokenProvider, TokenProviders, TokenProvidersBuilder, TokenState, Transport,
-    TransportError, TransportErrorKind,
+    ErrorKind, FetchLimit, FileCredentials, Fingerprint, KeepWarm, Lease, LeaseGuard, Recovery,
+    Rejection, RequestBody, ResponseBody, Scopes, Status, SystemClock, SystemEntropy, Timestamp,
+    TokenBudget, TokenCache, TokenHash, TokenProvider, TokenProviders, TokenProvidersBuilder,
+    TokenState, Transport, TransportError, TransportErrorKind,
 };
 #[doc(inline)]
 pub use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};

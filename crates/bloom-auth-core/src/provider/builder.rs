@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    FetchLimit, Owner, TokenProvider,
+    FetchLimit, Owner, TokenBudget, TokenProvider,
     published::Published,
     settings::Settings,
     shared::{Engine, Shared},
@@ -34,6 +34,7 @@ pub struct TokenProviderBuilder {
     transport: Arc<dyn Transport>,
     cache: Option<Arc<dyn TokenCache>>,
     limit: Option<FetchLimit>,
+    budget: Option<TokenBudget>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
@@ -51,6 +52,7 @@ impl TokenProviderBuilder {
             transport,
             cache: None,
             limit: None,
+            budget: None,
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy::new()),
             settings: Settings::default(),
@@ -87,6 +89,13 @@ impl TokenProviderBuilder {
     /// of the limit have under way at once. There is no limit by default.
     pub fn fetch_limit(mut self, limit: FetchLimit) -> Self {
         self.limit = Some(limit);
+        self
+    }
+
+    /// Limits how many token requests this provider and all others with a clone
+    /// of the budget send in a period. There is no limit by default.
+    pub fn token_budget(mut self, budget: TokenBudget) -> Self {
+        self.budget = Some(budget);
         self
     }
 
@@ -171,6 +180,7 @@ impl TokenProviderBuilder {
             transport: self.transport,
             cache: self.cache,
             limit: self.limit,
+            budget: self.budget,
             clock: self.clock,
             entropy: self.entropy,
             published: Published::default(),

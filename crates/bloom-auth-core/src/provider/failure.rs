@@ -85,6 +85,14 @@ impl Failure {
         again.then(|| pause(attempt, draw).max(asked))
     }
 
+    /// Nothing was asked: there is room in the budget after this time.
+    pub(crate) fn over_budget(relief: Duration) -> Self {
+        Self {
+            retry_after: Some(relief),
+            ..Self::later(Error::new(ErrorKind::BudgetExhausted))
+        }
+    }
+
     /// No answer within the engine's own time limit.
     pub(crate) fn timeout() -> Self {
         Self {

@@ -39,6 +39,10 @@ const SECOND: u64 = 1000 * MILLISECOND;
 const CACHE_BUDGET_WARM: Duration = Duration::from_millis(100);
 const CACHE_BUDGET_COLD: Duration = Duration::from_secs(1);
 
+/// How often a token request that is under way is looked at, in case that the
+/// machine was suspended meanwhile.
+const SUSPEND_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Refusals of the same credentials that are further apart than this, and twice
 /// the time that the first was in force, have nothing to do with each other.
 const REFUSALS_IN_A_ROW: Duration = Duration::from_secs(60);
@@ -386,13 +390,18 @@ impl Fetch {
         self.mark();
         let shared = &self.shared;
         let deadline = deadline.min(Instant::now() + shared.settings.attempt_timeout);
+        if let Some(budget) = &shared.budget {
+            budget
+                .take(shared.now().monotonic)
+                .map_err(Failure::over_budget)?;
+        }
         let request = shared.request.encode(credentials);
         let sent = shared.now();
         shared.counters.token_requests.add();
-        let response = match timeout_at(deadline, shared.transport.send(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failure::of_transport(error)),
-            Err(_) => return Err(Failure::timeout()),
+        let response = match self.until(deadline, shared.transport.send(request)).await {
+            Some(Ok(response)) => response,
+            Some(Err(error)) => return Err(Failure::of_transport(error)),
+            None => return Err(Failure::timeout()),
         };
         self.mark();
         let received = shared.now();
@@ -405,6 +414,24 @@ impl Fetch {
             }
         })?;
         self.accept(&decoded, attempt, sent, received)
+    }
+
+    /// Waits for a call up to this deadline, which also passes while the machine
+    /// is suspended; tokio's timers stand still then.
+    async fn until<T>(&self, deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let start = self.shared.now();
+        let mut call = pin!(call);
+        loop {
+            let look_at = deadline.min(Instant::now() + SUSPEND_INTERVAL);
+            if let Ok(value) = timeout_at(look_at, call.as_mut()).await {
+                return Some(value);
+            }
+            let passed = Duration::from_nanos(self.shared.now().since(start));
+            if look_at == deadline || passed >= patience {
+                return None;
+            }
+        }
     }
 
     fn accept(

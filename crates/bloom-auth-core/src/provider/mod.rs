@@ -10,6 +10,7 @@
 //!   and starts fetches.
 
 mod backoff;
+mod budget;
 mod builder;
 mod cache_gate;
 mod events;
@@ -27,6 +28,7 @@ mod status;
 mod tasks;
 mod timing;
 mod tombstones;
+mod warm;
 
 use std::{
     fmt,
@@ -37,10 +39,12 @@ use std::{
 use http::HeaderValue;
 use tokio::runtime::Handle;
 
+pub use budget::TokenBudget;
 pub use builder::TokenProviderBuilder;
 pub use limit::FetchLimit;
 pub use state::Rejection;
 pub use status::{Counts, Status, TokenState};
+pub use warm::KeepWarm;
 
 use self::{
     fetch::Fetch,
@@ -129,7 +133,10 @@ impl TokenProvider {
     /// Dropping the future takes nothing from other callers: the fetch goes on.
     pub async fn token(&self) -> Result<AccessToken, Error> {
         let shared = &self.handle.shared;
-        if let Some(token) = shared.published.fresh(shared.now(), AccessToken::clone) {
+        if let Some(token) = shared
+            .published
+            .fresh(shared.now_quickly(), AccessToken::clone)
+        {
             return Ok(token);
         }
         self.obtain(Ask::Usable).await
@@ -149,7 +156,7 @@ impl TokenProvider {
         let shared = &self.handle.shared;
         if let Some(value) = shared
             .published
-            .fresh(shared.now(), AccessToken::authorization)
+            .fresh(shared.now_quickly(), AccessToken::authorization)
         {
             return Ok(value);
         }
@@ -167,12 +174,15 @@ impl TokenProvider {
         let shared = &self.handle.shared;
         if let Some(value) = shared
             .published
-            .fresh(shared.now(), AccessToken::authorization)
+            .fresh(shared.now_quickly(), AccessToken::authorization)
         {
             return Some(value);
         }
         match self.step(Ask::Usable) {
-            Step::Token(token) => Some(token.authorization()),
+            Step::Token(token) => {
+                shared.counters.served_due.add();
+                Some(token.authorization())
+            }
             Step::Wait(_) | Step::Fail(_) => None,
         }
     }
@@ -270,7 +280,10 @@ impl TokenProvider {
         let shared = &self.handle.shared;
         for _ in 0..MAX_ROUNDS {
             let flight = match self.step(ask) {
-                Step::Token(token) => return Ok(token),
+                Step::Token(token) => {
+                    shared.counters.served_due.add();
+                    return Ok(token);
+                }
                 Step::Fail(error) => return Err(error),
                 // Waiting needs the timer of a runtime, also for a fetch that
                 // another one drives.
@@ -324,10 +337,7 @@ impl TokenProvider {
             engine.state.let_go(generation);
         }
         let (token, reason) = match engine.state.decide(now, ask) {
-            Decision::Serve(token) => {
-                shared.counters.served_due.add();
-                return Step::Token(token);
-            }
+            Decision::Serve(token) => return Step::Token(token),
             Decision::ServeAndFetch(token, reason) => (Some(token), reason),
             Decision::Fetch(reason) => (None, reason),
             Decision::Fail(error) => return Step::Fail(error),
@@ -338,9 +348,6 @@ impl TokenProvider {
                 };
             }
         };
-        if token.is_some() {
-            shared.counters.served_due.add();
-        }
         let Ok(runtime) = Handle::try_current() else {
             return token.map_or_else(|| Step::Fail(Error::new(ErrorKind::Runtime)), Step::Token);
         };

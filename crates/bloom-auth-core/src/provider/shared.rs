@@ -12,6 +12,7 @@ use std::{
 use tokio::task::AbortHandle;
 
 use super::{
+    TokenBudget,
     cache_gate::CacheGate,
     events,
     failure::{Class, Failure},
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) cache: Option<Arc<dyn TokenCache>>,
     pub(super) limit: Option<FetchLimit>,
+    pub(super) budget: Option<TokenBudget>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) published: Published,
@@ -61,8 +63,13 @@ pub(super) struct Engine {
 }
 
 impl Shared {
-    pub(super) fn now(&self) -> Timestamp {
+    /// For the path of a fresh token.
+    pub(super) fn now_quickly(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now_across_suspend()
     }
 
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {

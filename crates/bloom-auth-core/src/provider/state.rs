@@ -429,6 +429,22 @@ impl State {
         std::mem::take(&mut self.discarded)
     }
 
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.deadlines.freshness(now) == Freshness::Fresh)
+    }
+
+    /// For how long there is nothing to do without a caller, in nanoseconds.
+    pub(crate) fn rest(&self, now: Timestamp) -> u64 {
+        if self.flight.is_some() {
+            return SECOND;
+        }
+        let fresh_for = |held: &Held| held.deadlines.fresh_for(now);
+        let fresh_for = self.held.as_ref().map_or(0, fresh_for);
+        let held_back_until = self.held_back_until(now).unwrap_or_default();
+        fresh_for.max(held_back_until.saturating_sub(now.monotonic))
+    }
+
     pub(crate) fn held(&self) -> Option<&Held> {
         self.held.as_ref()
     }

@@ -13,7 +13,9 @@
 //!
 //! Every deadline is kept for both clocks, and whichever passes first counts:
 //! the monotonic one holds when the wall clock is set back, the wall one when
-//! the machine slept.
+//! the machine slept. Where there is a clock that goes on during a suspend, the
+//! deadline is kept for it as well, and counts where it is read: not on the path
+//! of a fresh token.
 
 use crate::clock::Timestamp;
 
@@ -70,7 +72,7 @@ impl Deadlines {
         if Self::passed(unusable_at, received) {
             return None;
         }
-        let half = |from: u64, to: u64| from + (to - from) / 2;
+        let half = |from: u64, to: u64| from + to.saturating_sub(from) / 2;
         let refresh_at = sent.plus(offsets.refresh);
         Some(Self {
             refresh_at: Timestamp {
@@ -78,6 +80,9 @@ impl Deadlines {
                     .monotonic
                     .max(half(received.monotonic, unusable_at.monotonic)),
                 wall: refresh_at.wall.max(half(received.wall, unusable_at.wall)),
+                boottime: refresh_at
+                    .boottime
+                    .max(half(received.boottime, unusable_at.boottime)),
             },
             unusable_at,
             expires_at: sent.plus(offsets.expires),
@@ -97,7 +102,10 @@ impl Deadlines {
             return None;
         }
         let age = now.wall.saturating_sub(sent_wall);
-        let sent = Timestamp::new(now.monotonic, now.wall - age);
+        let sent = Timestamp {
+            wall: now.wall - age,
+            ..now
+        };
         let offsets = Offsets::new(policy, lifetime, sent, draw)?;
         if offsets.unusable <= age {
             return None;
@@ -108,6 +116,12 @@ impl Deadlines {
             unusable_at: at(offsets.unusable),
             expires_at: at(offsets.expires),
         })
+    }
+
+    /// For how many nanoseconds it stays fresh, by whichever clock is first.
+    pub(crate) fn fresh_for(&self, now: Timestamp) -> u64 {
+        let at = self.refresh_at;
+        (at.monotonic.saturating_sub(now.monotonic)).min(at.wall.saturating_sub(now.wall))
     }
 
     pub(crate) fn freshness(&self, now: Timestamp) -> Freshness {
@@ -121,7 +135,10 @@ impl Deadlines {
     }
 
     fn passed(deadline: Timestamp, now: Timestamp) -> bool {
-        now.monotonic >= deadline.monotonic || now.wall >= deadline.wall
+        let both_read = now.boottime != 0 && deadline.boottime != 0;
+        now.monotonic >= deadline.monotonic
+            || now.wall >= deadline.wall
+            || both_read && now.boottime >= deadline.boottime
     }
 }
 
@@ -136,7 +153,7 @@ impl Offsets {
     fn new(policy: &TimingPolicy, lifetime: u64, sent: Timestamp, draw: u64) -> Option<Self> {
         // Clamped to what the clocks can tell, so that nothing saturates and
         // the order of the deadlines holds for every lifetime.
-        let tellable = u64::MAX - sent.monotonic.max(sent.wall);
+        let tellable = u64::MAX - sent.monotonic.max(sent.wall).max(sent.boottime);
         let lifetime = lifetime.min(policy.max_lifetime).min(tellable);
         if lifetime < SECOND {
             return None;

@@ -12,6 +12,9 @@ use crate::clock::{Clock, Timestamp, nanos};
 /// 2026-01-01, in nanoseconds since 1970: where the clocks of tests start.
 const START: u64 = 1_767_225_600_000_000_000;
 
+/// How long the machine is up by then.
+const UPTIME: u64 = 3600 * 1_000_000_000;
+
 /// A clock that goes on only when it is told to. Clones are the same clock.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Mutex<Timestamp>>);
@@ -20,7 +23,7 @@ impl ManualClock {
     /// A clock that shows 2026-01-01, and an hour on its monotonic side.
     #[must_use]
     pub fn new() -> Self {
-        let start = Timestamp::new(3600 * 1_000_000_000, START);
+        let start = Timestamp::new(UPTIME, START).with_boottime(UPTIME);
         Self(Arc::new(Mutex::new(start)))
     }
 
@@ -29,8 +32,16 @@ impl ManualClock {
         self.change(|now| *now = now.plus(nanos(time)));
     }
 
-    /// Lets the wall clock alone go on: the machine slept, or the clock was
-    /// set.
+    /// Lets the machine sleep: all but the monotonic clock go on.
+    pub fn suspend(&self, time: Duration) {
+        let time = nanos(time);
+        self.change(|now| {
+            now.wall = now.wall.saturating_add(time);
+            now.boottime = now.boottime.saturating_add(time);
+        });
+    }
+
+    /// Lets the wall clock alone go on: it was set.
     pub fn advance_wall(&self, time: Duration) {
         self.change(|now| now.wall = now.wall.saturating_add(nanos(time)));
     }
@@ -53,6 +64,10 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
+        self.now_across_suspend().with_boottime(0)
+    }
+
+    fn now_across_suspend(&self) -> Timestamp {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,6 +78,7 @@ impl Clock for ManualClock {
 pub struct TokioClock {
     base: Instant,
     wall_offset: Arc<Mutex<i128>>,
+    asleep: Arc<Mutex<u64>>,
 }
 
 impl TokioClock {
@@ -72,6 +88,7 @@ impl TokioClock {
         Self {
             base: Instant::now(),
             wall_offset: Arc::default(),
+            asleep: Arc::default(),
         }
     }
 
@@ -82,6 +99,14 @@ impl TokioClock {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *offset += i128::from(seconds) * 1_000_000_000;
+    }
+
+    /// Lets the machine sleep for this many seconds: tokio's time stands still
+    /// meanwhile.
+    pub fn suspend(&self, seconds: u32) {
+        self.set_wall(seconds.into());
+        let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        *asleep += u64::from(seconds) * 1_000_000_000;
     }
 }
 
@@ -99,9 +124,13 @@ impl Clock for TokioClock {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let wall = i128::from(START) + i128::from(elapsed) + offset;
-        Timestamp::new(
-            3600 * 1_000_000_000 + elapsed,
-            u64::try_from(wall.max(0)).unwrap_or(u64::MAX),
-        )
+        let wall = u64::try_from(wall.max(0)).unwrap_or(u64::MAX);
+        Timestamp::new(UPTIME + elapsed, wall)
+    }
+
+    fn now_across_suspend(&self) -> Timestamp {
+        let now = self.now();
+        let asleep = *self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        now.with_boottime(now.monotonic + asleep)
     }
 }

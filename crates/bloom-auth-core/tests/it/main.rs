@@ -25,3 +25,5 @@ mod scenarios;
 mod sources;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod warm;

@@ -52,6 +52,7 @@ macro_rules! files {
 
 files!(
     answers,
+    budget,
     cache,
     clocks,
     credentials,
@@ -64,6 +65,7 @@ files!(
     reject,
     retry_after,
     timeouts,
+    warm,
 );
 
 fn scenarios(file: &str, text: &str) -> Vec<Scenario> {

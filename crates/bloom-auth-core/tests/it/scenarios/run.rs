@@ -12,7 +12,9 @@
 //! - `reject A => dropped`, `not current`, or `cooling down 30`
 //! - `advance 85`, `settle`: time passes; everything happens that can happen
 //!   without time
-//! - `wall +3600`: the wall clock alone goes on, or back
+//! - `wall +3600`: the wall clock alone goes on, or back; `suspend 3600`: the
+//!   machine sleeps
+//! - `warm`, `cool`: the token is kept warm from now on, and no more
 //! - `draw least`, `draw most`: the jitter from now on
 //! - `rotate new-secret`, `credentials fail`
 //! - `cache works`, `fails`, `hangs`, `slow 0.5`, `put A 100 age 30`,
@@ -31,7 +33,7 @@ use std::{
 
 use bloom_auth_core::{
     AccessToken, AuthVersion, CacheAccess, ClientCredentials, ClientId, ClientSecret, Environment,
-    Error, Rejection, Scopes, TokenProvider, chain,
+    Error, KeepWarm, Rejection, Scopes, TokenBudget, TokenProvider, chain,
     protocol::TokenRequest,
     test_util::{ScriptedCredentials, ScriptedTransport, TokioClock},
 };
@@ -70,6 +72,8 @@ pub(super) struct Settings {
     v2: Option<String>,
     #[serde(default)]
     cache: bool,
+    /// Token requests, and the seconds of a period.
+    budget: Option<(usize, u64)>,
 }
 
 type Outcome = Result<AccessToken, Error>;
@@ -87,6 +91,7 @@ struct Stage {
     begun: VecDeque<JoinHandle<Outcome>>,
     last_error: Option<Error>,
     took: Duration,
+    warm: Option<KeepWarm>,
 }
 
 pub(super) fn run(scenario: &Scenario) -> Result<(), String> {
@@ -122,6 +127,10 @@ impl Stage {
         if settings.cache {
             builder = builder.cache(cache.clone());
         }
+        if let Some((max, seconds)) = settings.budget {
+            let budget = TokenBudget::new(max, Duration::from_secs(seconds));
+            builder = builder.token_budget(budget.map_err(|error| error.to_string())?);
+        }
         macro_rules! set {
             ($($setting:ident),+) => {$(
                 if let Some(seconds) = settings.$setting {
@@ -144,6 +153,7 @@ impl Stage {
             begun: VecDeque::new(),
             last_error: None,
             took: Duration::ZERO,
+            warm: None,
         };
         if let Some(draw) = &settings.draw {
             stage.set_draw(draw)?;
@@ -220,6 +230,13 @@ impl Stage {
                 settle().await;
             }
             ["settle"] => settle().await,
+            ["suspend", time] => self.clock.suspend(parse(time)?),
+            ["warm"] => {
+                let warm = self.provider.keep_warm();
+                self.warm = Some(warm.map_err(|error| error.to_string())?);
+                settle().await;
+            }
+            ["cool"] => self.warm = None,
             ["wall", by] => self.clock.set_wall(parse(by)?),
             ["draw", draw] => self.set_draw(draw)?,
             ["rotate", secret] => {
