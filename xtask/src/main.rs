@@ -12,6 +12,7 @@
 
 mod bench;
 mod ci;
+mod faults;
 mod lint;
 mod stream;
 mod sys;

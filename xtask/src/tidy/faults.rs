@@ -1,64 +1,25 @@
 //! The table of faults and the tests that are named after them: neither may claim what the other
 //! does not bear out.
 
-mod names;
-
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use toml::Spanned;
-
-use self::names::{GROUPS, Id, Test, tests};
 use super::Violation;
 use super::snapshot::extension;
-
-const TABLE: &str = "xtask/faults.toml";
+use crate::faults::names::{GROUPS, Id, Test, tests};
+use crate::faults::table::{self, Entry, Status, TABLE};
 
 /// A test that covers more shows too little of each.
 const MOST_IDS: usize = 3;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    fault: Vec<Spanned<Entry>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    id: String,
-    fault: String,
-    promise: String,
-    status: Status,
-    reason: Option<String>,
-    waits_for: Option<String>,
-}
-
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Tested,
-    Declined,
-    Pending,
-}
 
 pub(super) fn check(texts: &BTreeMap<String, String>) -> Vec<Violation> {
     let Some(text) = texts.get(TABLE) else {
         return vec![Violation::new(TABLE, "is missing")];
     };
-    let line_of = |offset: usize| text.get(..offset).unwrap_or("").matches('\n').count();
-    let table: Table = match toml::from_str(text) {
+    let table = match table::parse(text) {
         Ok(table) => table,
-        Err(error) => {
-            let line = line_of(error.span().map_or(0, |span| span.start));
-            return vec![Violation::at_line(TABLE, line, error.message())];
-        }
+        Err(error) => return vec![Violation::at_line(TABLE, error.line, error.message)],
     };
-    let entries: Vec<(usize, &Entry)> = table
-        .fault
-        .iter()
-        .map(|entry| (line_of(entry.span().start), entry.get_ref()))
-        .collect();
+    let entries: Vec<(usize, &Entry)> = table.iter().map(|(line, it)| (*line, it)).collect();
     let tests: Vec<Test<'_>> = texts
         .iter()
         .filter(|(path, _)| extension(path) == Some("rs"))

@@ -3,17 +3,17 @@
 use std::fmt;
 
 /// The groups, in the order in which the table has them.
-pub(super) const GROUPS: &str = "NPTCXDRKAFS";
+pub(crate) const GROUPS: &str = "NPTCXDRKAFS";
 
 /// The name of a fault: its group and its number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Id {
-    pub(super) group: char,
-    pub(super) number: u32,
+pub(crate) struct Id {
+    pub(crate) group: char,
+    pub(crate) number: u32,
 }
 
 impl Id {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut rest = text.chars();
         let group = rest.next().filter(|&group| GROUPS.contains(group))?;
         let digits = rest.as_str();
@@ -32,19 +32,19 @@ impl fmt::Display for Id {
 }
 
 /// A test that is named after faults.
-pub(super) struct Test<'a> {
-    pub(super) path: &'a str,
+pub(crate) struct Test<'a> {
+    pub(crate) path: &'a str,
     /// The index of its line.
-    pub(super) line: usize,
-    pub(super) name: &'a str,
-    pub(super) ids: Vec<Id>,
+    pub(crate) line: usize,
+    pub(crate) name: &'a str,
+    pub(crate) ids: Vec<Id>,
 }
 
 /// The tests in a file that are named after faults.
 ///
 /// A function is a test if an attribute that says so stands before it; helpers
 /// may have names such as `t1_of`. Comments are passed over.
-pub(super) fn tests<'a>(path: &'a str, text: &'a str) -> Vec<Test<'a>> {
+pub(crate) fn tests<'a>(path: &'a str, text: &'a str) -> Vec<Test<'a>> {
     let mut tests = Vec::new();
     let mut is_test = false;
     for (line, code) in text.lines().enumerate() {
