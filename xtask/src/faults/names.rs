@@ -2,8 +2,36 @@
 
 use std::fmt;
 
+/// A letter for what faults have in common.
+pub(crate) struct Group {
+    pub(crate) letter: char,
+    /// How many faults it has, so that none can go missing at its end.
+    pub(crate) size: u32,
+}
+
 /// The groups, in the order in which the table has them.
-pub(crate) const GROUPS: &str = "NPTCXDRKAFS";
+pub(crate) const GROUPS: [Group; 11] = [
+    group('N', 30),
+    group('P', 42),
+    group('T', 16),
+    group('C', 25),
+    group('X', 18),
+    group('D', 27),
+    group('R', 20),
+    group('K', 18),
+    group('A', 16),
+    group('F', 10),
+    group('S', 12),
+];
+
+const fn group(letter: char, size: u32) -> Group {
+    Group { letter, size }
+}
+
+/// The letters of all groups.
+pub(crate) fn letters() -> String {
+    GROUPS.iter().map(|group| group.letter).collect()
+}
 
 /// The name of a fault: its group and its number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +43,7 @@ pub(crate) struct Id {
 impl Id {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut rest = text.chars();
-        let group = rest.next().filter(|&group| GROUPS.contains(group))?;
+        let group = rest.next().filter(|&letter| place(letter).is_some())?;
         let digits = rest.as_str();
         if digits.starts_with('0') || !digits.chars().all(|c| c.is_ascii_digit()) {
             return None;
@@ -23,6 +51,22 @@ impl Id {
         let number = digits.parse().ok()?;
         Some(Self { group, number })
     }
+}
+
+/// Where the group with this letter stands among the others.
+pub(crate) fn place(letter: char) -> Option<usize> {
+    GROUPS.iter().position(|group| group.letter == letter)
+}
+
+/// Every fault that there is.
+pub(crate) fn all() -> impl Iterator<Item = Id> {
+    GROUPS.iter().flat_map(|group| {
+        let letter = group.letter;
+        (1..=group.size).map(move |number| Id {
+            group: letter,
+            number,
+        })
+    })
 }
 
 impl fmt::Display for Id {
@@ -70,6 +114,34 @@ pub(crate) fn tests<'a>(path: &'a str, text: &'a str) -> Vec<Test<'a>> {
     tests
 }
 
+/// The scenarios in a file of them that are named after faults.
+///
+/// They are found by their lines, `"name": "…"`: the runner of the scenarios
+/// reads them properly, and fails if two have one name.
+pub(crate) fn scenarios<'a>(path: &'a str, text: &'a str) -> Vec<Test<'a>> {
+    let name = |line: &'a str| {
+        let start = line.trim_start().trim_start_matches(['{', ' ']);
+        let (name, _) = start.strip_prefix("\"name\": \"")?.split_once('"')?;
+        Some(name)
+    };
+    let named = text.lines().enumerate().filter_map(|(line, text)| {
+        let name = name(text)?;
+        let ids = ids(name);
+        (!ids.is_empty()).then_some(Test {
+            path,
+            line,
+            name,
+            ids,
+        })
+    });
+    named.collect()
+}
+
+/// Whether a file holds scenarios.
+pub(crate) fn holds_scenarios(path: &str) -> bool {
+    path.ends_with(".json") && path.contains("/scenarios/")
+}
+
 /// Whether a line starts with `#[test]`, `#[tokio::test(…)]` or the like.
 fn is_test_attribute(line: &str) -> bool {
     let Some(inside) = line.strip_prefix("#[") else {
@@ -92,7 +164,7 @@ fn function(line: &str) -> Option<&str> {
 }
 
 /// The ids at the start of a test's name.
-fn ids(name: &str) -> Vec<Id> {
+pub(crate) fn ids(name: &str) -> Vec<Id> {
     // In names, letters are small.
     let is_small = |part: &&str| !part.starts_with(char::is_uppercase);
     name.split('_')
@@ -130,6 +202,18 @@ mod tests {
         );
         check_names("@[test]\nfn v1_a() {}\n@[test]\nfn a() {}", &[]);
         check_names("@[cfg(test)]\nmod tests { fn x1_a() {} }", &[]);
+    }
+
+    #[test]
+    fn scenarios_are_found_by_their_names() {
+        let text = "[\n  {\n    \"name\": \"p1_a\",\n    \"steps\": [\"x1_b\"]\n  },\n  \
+                    {\"name\": \"c3_c25_a\"},\n  {\"name\": \"none\"}\n]\n";
+        let found = scenarios("a.json", text);
+        let found: Vec<_> = found.iter().map(|it| (it.line, it.name)).collect();
+        assert_eq!(found, [(2, "p1_a"), (5, "c3_c25_a")]);
+        assert!(holds_scenarios("crates/a/tests/it/scenarios/a.json"));
+        assert!(!holds_scenarios("crates/a/tests/it/scenarios/run.rs"));
+        assert!(!holds_scenarios("crates/a/package.json"));
     }
 
     #[test]

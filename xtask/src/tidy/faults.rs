@@ -5,13 +5,37 @@ use std::collections::BTreeMap;
 
 use super::Violation;
 use super::snapshot::extension;
-use crate::faults::names::{GROUPS, Id, Test, tests};
+use crate::faults::names::{self, Id, Test};
 use crate::faults::table::{self, Entry, Status, TABLE};
 
 /// A test that covers more shows too little of each.
 const MOST_IDS: usize = 3;
 
 pub(super) fn check(texts: &BTreeMap<String, String>) -> Vec<Violation> {
+    let mut violations = check_rows(texts);
+    if let Some(Ok(table)) = texts.get(TABLE).map(|text| table::parse(text)) {
+        let ids: Vec<&str> = table.iter().map(|(_, entry)| entry.id.as_str()).collect();
+        violations.extend(check_size(&ids, names::all()));
+    }
+    violations
+}
+
+/// The table has every fault that there is, and no more.
+fn check_size(ids: &[&str], all: impl Iterator<Item = Id>) -> Vec<Violation> {
+    let all: Vec<String> = all.map(|id| id.to_string()).collect();
+    let lacks = all.iter().filter(|id| !ids.contains(&id.as_str()));
+    let lacks = lacks.map(|id| format!("lacks {id}"));
+    let is_new = |id: &&&str| Id::parse(id).is_some() && !all.iter().any(|known| known == **id);
+    let new = ids.iter().filter(is_new);
+    let new =
+        new.map(|id| format!("has {id}, which is beyond the size of its group in `names.rs`"));
+    let complaints = lacks.chain(new);
+    complaints
+        .map(|complaint| Violation::new(TABLE, complaint))
+        .collect()
+}
+
+fn check_rows(texts: &BTreeMap<String, String>) -> Vec<Violation> {
     let Some(text) = texts.get(TABLE) else {
         return vec![Violation::new(TABLE, "is missing")];
     };
@@ -22,8 +46,11 @@ pub(super) fn check(texts: &BTreeMap<String, String>) -> Vec<Violation> {
     let entries: Vec<(usize, &Entry)> = table.iter().map(|(line, it)| (*line, it)).collect();
     let tests: Vec<Test<'_>> = texts
         .iter()
-        .filter(|(path, _)| extension(path) == Some("rs"))
-        .flat_map(|(path, text)| tests(path, text))
+        .flat_map(|(path, text)| match extension(path) {
+            Some("rs") => names::tests(path, text),
+            _ if names::holds_scenarios(path) => names::scenarios(path, text),
+            _ => Vec::new(),
+        })
         .collect();
 
     let mut violations = Vec::new();
@@ -49,11 +76,14 @@ fn check_order(entries: &[(usize, &Entry)]) -> Vec<(usize, String)> {
     let mut last: Option<Id> = None;
     for (line, Entry { id: text, .. }) in entries {
         let Some(id) = Id::parse(text) else {
-            let complaint = format!("`{text}` is no id: one letter of {GROUPS} and a number");
+            let complaint = format!(
+                "`{text}` is no id: one letter of {} and a number",
+                names::letters()
+            );
             complaints.push((*line, complaint));
             continue;
         };
-        let place = |id: Id| GROUPS.find(id.group);
+        let place = |id: Id| names::place(id.group);
         match last {
             Some(last) if last.group == id.group => {
                 let next = last.number.saturating_add(1);
@@ -117,7 +147,7 @@ fn check_entry(entry: &Entry, tests: &[Test<'_>]) -> Vec<String> {
     complaints
 }
 
-/// The ids of a test are few, and those whose group the table has are in it.
+/// The ids of a test are few, and the table has them.
 fn check_test(test: &Test<'_>, table: &[Id]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut report = |complaint: String| {
@@ -129,8 +159,7 @@ fn check_test(test: &Test<'_>, table: &[Id]) -> Vec<Violation> {
         report(format!("is named after {count} faults, {MOST_IDS} at most"));
     }
     for id in &test.ids {
-        let is_complete = table.iter().any(|entry| entry.group == id.group);
-        if is_complete && !table.contains(id) {
+        if !table.contains(id) {
             report(format!("is named after {id}, which the table lacks"));
         }
     }
@@ -153,7 +182,8 @@ mod tests {
     #[track_caller]
     fn check_both(table: &str, code: &str, expected: &[&str]) {
         let code = code.replace('@', "#");
-        expect(&check(&files(&[(TABLE, table), ("a.rs", &code)])), expected);
+        let texts = files(&[(TABLE, table), ("a.rs", &code)]);
+        expect(&check_rows(&texts), expected);
     }
 
     #[track_caller]
@@ -171,8 +201,8 @@ mod tests {
             &[],
         );
         check_both(
-            &[X1, DECLINED, X2, TESTED].concat(),
-            "@[tokio::test(\n    flavor = \"multi_thread\",\n)]\nasync fn x2_n4_p5_it_works() {}\n",
+            &[X1, PENDING, X2, TESTED].concat(),
+            "@[tokio::test(\n    flavor = \"multi_thread\",\n)]\nasync fn x2_x1_it_works() {}\n",
             &[],
         );
         check_ids(&["P1", "P2", "X1", "D1", "D2", "D3"], &[]);
@@ -195,7 +225,7 @@ mod tests {
             ),
             (unknown.as_str(), 7),
         ] {
-            let violations = check(&files(&[(TABLE, table)]));
+            let violations = check_rows(&files(&[(TABLE, table)]));
             let places: Vec<&str> = violations.iter().map(|it| it.place.as_str()).collect();
             assert_eq!(places, [format!("xtask/faults.toml:{line}")], "{table}");
         }
@@ -273,7 +303,7 @@ mod tests {
             "@[test]\nfn it_works() {}\nfn x1_of_a_helper() {}\n",
             "// @[test]\n// fn x1_it_worked() {}\n",
             "@[test]\nfn x10_it_works() {}\n",
-            "@[test]\nfn n1_it_is_not_x1() {}\n",
+            "@[test]\nfn v1_it_is_not_x1() {}\n",
             "@[test]\nfn X1_it_works() {}\n",
             "@[testing::expect]\nfn x1_it_works() {}\n",
         ] {
@@ -293,31 +323,81 @@ mod tests {
     fn a_test_of_what_is_declined_is_caught() {
         check_both(
             &[X1, DECLINED].concat(),
-            "@[test]\nfn n1_x1_it_works() {}\n",
-            &["xtask/faults.toml:1: X1 is declined, and `n1_x1_it_works` tests it"],
+            "@[test]\nfn x1_it_works() {}\n",
+            &["xtask/faults.toml:1: X1 is declined, and `x1_it_works` tests it"],
         );
         check_both(
             &[X1, PENDING].concat(),
-            "@[test]\nfn n1_x1_half_of_it_works() {}\n",
+            "@[test]\nfn x1_half_of_it_works() {}\n",
             &[],
         );
     }
 
     #[test]
-    fn tests_of_unknown_faults_are_caught_where_the_group_is_known() {
+    fn tests_of_unknown_faults_are_caught() {
         check_both(
             &[X1, PENDING].concat(),
-            "\n@[test]\nfn n9_x2_it_works() {}\n",
-            &["a.rs:3: `n9_x2_it_works` is named after X2, which the table lacks"],
+            "\n@[test]\nfn x2_x1_it_works() {}\n@[test]\nfn n1_it_works() {}\n",
+            &[
+                "a.rs:3: `x2_x1_it_works` is named after X2, which the table lacks",
+                "a.rs:5: `n1_it_works` is named after N1, which the table lacks",
+            ],
         );
     }
 
     #[test]
     fn tests_of_too_many_faults_are_caught() {
         check_both(
-            &[X1, PENDING].concat(),
-            "@[test]\nfn n1_n2_n3_n4_it_works() {}\n",
-            &["a.rs:2: `n1_n2_n3_n4_it_works` is named after 4 faults, 3 at most"],
+            &[X1, PENDING, X2, PENDING].concat(),
+            "@[test]\nfn x1_x2_x1_x2_it_works() {}\n",
+            &["a.rs:2: `x1_x2_x1_x2_it_works` is named after 4 faults, 3 at most"],
         );
+    }
+
+    #[test]
+    fn a_scenario_is_a_test() {
+        let check_scenario = |name: &str, expected: &[&str]| {
+            let scenario = format!("[\n  {{\n    \"name\": \"{name}\"\n  }}\n]\n");
+            let table = [X1, TESTED].concat();
+            let path = "crates/a/tests/it/scenarios/a.json";
+            expect(
+                &check_rows(&files(&[(TABLE, &table), (path, &scenario)])),
+                expected,
+            );
+        };
+        check_scenario("x1_it_works", &[]);
+        check_scenario(
+            "x2_x1_it_works",
+            &[
+                "crates/a/tests/it/scenarios/a.json:3: `x2_x1_it_works` is named after X2, which the table lacks",
+            ],
+        );
+        check_scenario(
+            "it_works",
+            &["xtask/faults.toml:1: X1 is said to be tested, and no test is named after it"],
+        );
+    }
+
+    #[test]
+    fn missing_and_surplus_entries_are_caught() {
+        let all = || names::all().filter(|id| id.group == 'S');
+        let mut ids: Vec<String> = all().map(|id| id.to_string()).collect();
+        let check_ids = |ids: &[String], expected: &[&str]| {
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            expect(&check_size(&ids, all()), expected);
+        };
+        check_ids(&ids, &[]);
+        ids.push("S13".to_owned());
+        check_ids(
+            &ids,
+            &["xtask/faults.toml: has S13, which is beyond the size of its group in `names.rs`"],
+        );
+        ids.truncate(11);
+        check_ids(&ids, &["xtask/faults.toml: lacks S12"]);
+        assert_eq!(check_size(&[], all()).len(), 12);
+        // Through the door that `lint` uses.
+        let table = [X1, PENDING].concat();
+        let violations = check(&files(&[(TABLE, &table)]));
+        assert_eq!(violations.len(), names::all().count() - 1);
     }
 }

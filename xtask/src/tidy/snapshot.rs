@@ -40,7 +40,7 @@ pub(super) struct Edge {
     pub(super) dev: bool,
 }
 
-const TEXT: &[&str] = &["rs", "toml", "md", "yml", "yaml"];
+const TEXT: &[&str] = &["rs", "toml", "md", "yml", "yaml", "json"];
 
 impl Snapshot {
     pub(crate) fn read() -> anyhow::Result<Self> {
