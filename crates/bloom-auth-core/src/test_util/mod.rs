@@ -1,6 +1,7 @@
 //! What tests of providers, transports and caches need: clocks that obey,
 //! a transport, a server and credentials that follow a script, conformance
-//! suites, mocks, and a way to say that a test cannot run here.
+//! suites, mocks, and ways to say that a test cannot run here or which of its
+//! cases passed.
 //!
 //! Feature `test-util`; not covered by the promises of semantic versioning.
 
@@ -19,5 +20,5 @@ pub use credentials::ScriptedCredentials;
 pub use entropy::FixedEntropy;
 pub use mocks::{MockCredentialsSource, MockTokenCache, MockTransport};
 pub use scripted_server::{ScriptedServer, Seen, Turn};
-pub use skip::{skip, tool};
+pub use skip::{passed, skip, tool};
 pub use transport::{Reply, ScriptedTransport, SentRequest};

@@ -1,4 +1,6 @@
-//! Tests that this machine cannot run: they are counted, not passed over.
+//! What tests tell their runner beside their outcome: that this machine cannot
+//! run them, so that they are counted, not passed over; and which of many
+//! cases passed.
 
 use std::{
     ffi::OsString,
@@ -11,6 +13,9 @@ use std::{
 /// The folder where tests that could not run leave a note. `cargo xtask test`
 /// sets it, and counts the notes; it knows this name too.
 const FOLDER: &str = "BLOOM_AUTH_TEST_SKIPS";
+
+/// The folder where cases within a test leave a note when they pass. As above.
+const PASSED_FOLDER: &str = "BLOOM_AUTH_TEST_PASSED";
 
 /// Says that `test` cannot run here, and why; it should then return.
 ///
@@ -27,8 +32,32 @@ const FOLDER: &str = "BLOOM_AUTH_TEST_SKIPS";
     reason = "a skip that nobody hears of must fail the test"
 )]
 pub fn skip(test: &str, reason: &str) {
-    if let Err(error) = note(folder().as_deref().map(Path::new), test, reason) {
+    let text = format!("{test}: {reason}\n");
+    let noted = match folder(FOLDER) {
+        Some(folder) => note(Path::new(&folder), test, &text),
+        // Not by `eprintln!`, which is captured while a test goes well.
+        None => io::stderr().write_all(format!("SKIPPED {text}").as_bytes()),
+    };
+    if let Err(error) = noted {
         panic!("cannot note that `{test}` is skipped: {error}");
+    }
+}
+
+/// Says that the case of this name, one of many within a test, passed.
+///
+/// `cargo xtask test` takes it for a test of its own where it counts which
+/// faults are covered. With plain `cargo test` nothing happens.
+///
+/// # Panics
+///
+/// If the note cannot be left: what the case covers would count as untested.
+#[expect(clippy::panic, reason = "as for skips")]
+pub fn passed(case: &str) {
+    let Some(folder) = folder(PASSED_FOLDER) else {
+        return;
+    };
+    if let Err(error) = note(Path::new(&folder), case, &format!("{case}\n")) {
+        panic!("cannot note that `{case}` passed: {error}");
     }
 }
 
@@ -44,21 +73,16 @@ pub fn tool(name: &str) -> bool {
     clippy::disallowed_methods,
     reason = "how the runner of the tests talks to them"
 )]
-fn folder() -> Option<OsString> {
-    std::env::var_os(FOLDER)
+fn folder(variable: &str) -> Option<OsString> {
+    std::env::var_os(variable)
 }
 
-/// Leaves the note, in a file of its own; without a folder, on stderr.
-fn note(folder: Option<&Path>, test: &str, reason: &str) -> io::Result<()> {
-    let note = format!("{test}: {reason}\n");
-    let Some(folder) = folder else {
-        // Not by `eprintln!`, which is captured while a test goes well.
-        return io::stderr().write_all(format!("SKIPPED {note}").as_bytes());
-    };
+/// Leaves the note, in a file of its own.
+fn note(folder: &Path, test: &str, text: &str) -> io::Result<()> {
     // Tests of two crates may have one name. And `::` cannot be in the names
     // of files everywhere.
     let name = test.replace(|c: char| !c.is_alphanumeric() && c != '_', "-");
-    fs::write(folder.join(format!("{name}.{}", std::process::id())), note)
+    fs::write(folder.join(format!("{name}.{}", std::process::id())), text)
 }
 
 #[cfg(test)]
@@ -70,9 +94,9 @@ mod tests {
         let name = format!("bloom-auth-skip-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).unwrap();
-        note(Some(&folder), "tests::a", "needs strace").unwrap();
-        note(Some(&folder), "tests::a", "needs strace, and root").unwrap();
-        note(Some(&folder), "tests::b", "needs root").unwrap();
+        note(&folder, "tests::a", "tests::a: needs strace\n").unwrap();
+        note(&folder, "tests::a", "tests::a: needs strace, and root\n").unwrap();
+        note(&folder, "tests::b", "tests::b: needs root\n").unwrap();
 
         let entries = fs::read_dir(&folder).unwrap();
         let mut notes: Vec<String> = entries
@@ -90,7 +114,7 @@ mod tests {
     #[test]
     fn a_note_that_cannot_be_left_is_an_error() {
         let folder = std::env::temp_dir().join("bloom-auth-skip/no-such-folder");
-        note(Some(&folder), "a", "needs strace").unwrap_err();
+        note(&folder, "a", "a: needs strace\n").unwrap_err();
     }
 
     #[test]

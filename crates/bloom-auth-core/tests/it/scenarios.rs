@@ -6,7 +6,8 @@
 //! defaults. `server` is the script of the token endpoint, whose last line is
 //! repeated ([`server`] has the words); `steps` are what the caller does and
 //! what must come of it ([`run`] has the words). Whatever is not understood
-//! fails.
+//! fails. A scenario whose name starts with ids of faults covers these, as a
+//! test would.
 
 mod run;
 mod server;
@@ -14,6 +15,7 @@ mod words;
 
 use std::collections::HashSet;
 
+use bloom_auth_core::test_util::passed;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -82,7 +84,11 @@ fn run_file(wanted: &str) {
     let mut failures = Vec::new();
     for scenario in &scenarios {
         match run::run(scenario) {
-            Ok(()) => println!("scenario {file}::{} ... ok", scenario.name),
+            Ok(()) => {
+                let case = format!("scenarios::{file}::{}", scenario.name);
+                println!("scenario {case} ... ok");
+                passed(&case);
+            }
             Err(problem) => failures.push(format!("{file}::{}: {problem}", scenario.name)),
         }
     }
