@@ -2,10 +2,13 @@
 
 use crate::{Verdict, lint, test};
 
-/// Runs the lints, and the tests only if those pass.
+/// Runs the lints, and the tests only if those pass; and judges which faults these cover.
 pub(crate) fn run() -> anyhow::Result<Verdict> {
     match lint::run()? {
         Verdict::Failed => Ok(Verdict::Failed),
-        Verdict::Passed => test::run(&test::Config { long: false }),
+        Verdict::Passed => test::run(&test::Config {
+            long: false,
+            faults: true,
+        }),
     }
 }

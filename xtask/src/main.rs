@@ -46,6 +46,20 @@ const COMMANDS: &[Command] = &[
         run: |options| {
             test::run(&test::Config {
                 long: options.has("--long"),
+                faults: false,
+            })
+        },
+    },
+    Command {
+        name: "faults",
+        summary: "run the tests, and say which entries of the table of faults they cover",
+        flags: &[Flag {
+            name: "--recorded",
+            summary: "take what the last `test` found instead of running the tests",
+        }],
+        run: |options| {
+            faults::run(&faults::Config {
+                recorded: options.has("--recorded"),
             })
         },
     },
@@ -70,7 +84,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "ci",
-        summary: "run lint, then test: what the workflow runs",
+        summary: "run lint, then test, and hold the table of faults against it: what the workflow runs",
         flags: &[],
         run: |_| ci::run(),
     },
@@ -145,9 +159,9 @@ fn parse(args: &[String]) -> Result<Request, String> {
 fn help() -> String {
     let mut text = String::from("Usage: cargo xtask <command>\n\nCommands:\n");
     for command in COMMANDS {
-        text.push_str(&format!("  {:<10}{}\n", command.name, command.summary));
+        text.push_str(&format!("  {:<14}{}\n", command.name, command.summary));
         for flag in command.flags {
-            text.push_str(&format!("    {:<8}{}\n", flag.name, flag.summary));
+            text.push_str(&format!("    {:<12}{}\n", flag.name, flag.summary));
         }
     }
     text

@@ -2,24 +2,37 @@
 
 mod examples;
 mod libtest;
+pub(crate) mod record;
 mod skips;
 
 use crate::stream::{self, Line};
-use crate::{Verdict, sys};
+use crate::{Verdict, faults, sys};
 use libtest::Tally;
+use record::Record;
 
 pub(crate) struct Config {
     /// Let the stress tests take their long form.
     pub(crate) long: bool,
+    /// Judge which faults are covered as well.
+    pub(crate) faults: bool,
 }
 
 /// Runs all tests, then all examples; the summary is the last line on stdout.
 pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
-    let mut summary = run_tests(config)?;
+    let (mut summary, record) = run_tests(config)?;
     for example in examples::run_all()? {
         match example.problem {
             None => summary.passed += 1,
             Some(problem) => summary.fail(1, format!("example {}: {problem}", example.name)),
+        }
+    }
+
+    if config.faults {
+        println!();
+        let coverage = faults::judge(&record)?;
+        coverage.print_groups();
+        for problem in &coverage.problems {
+            summary.fail(0, format!("faults: {problem}"));
         }
     }
 
@@ -40,7 +53,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
 }
 
 /// `cargo test` for the whole workspace; an error of cargo's own counts as one failed test.
-fn run_tests(config: &Config) -> anyhow::Result<Summary> {
+fn run_tests(config: &Config) -> anyhow::Result<(Summary, Record)> {
     let mut cargo = sys::cargo();
     cargo.args([
         "test",
@@ -53,8 +66,11 @@ fn run_tests(config: &Config) -> anyhow::Result<Summary> {
     if config.long {
         cargo.env("BLOOM_AUTH_TEST_LONG", "1");
     }
-    let skips = skips::folder()?;
-    cargo.env(skips::FOLDER, &skips);
+    let skips = skips::folder(&skips::SKIPS)?;
+    let passed = skips::folder(&skips::PASSED)?;
+    cargo.env(skips::SKIPS.variable, &skips);
+    cargo.env(skips::PASSED.variable, &passed);
+    Record::forget()?;
 
     let mut tally = Tally::default();
     let mut targets = Vec::new();
@@ -65,8 +81,11 @@ fn run_tests(config: &Config) -> anyhow::Result<Summary> {
     tally.finish();
     let cargo_problem = (!status.success()).then(|| status.to_string());
     let mut summary = Summary::of_tests(&tally, &targets, cargo_problem.as_deref());
-    summary.skip(skips::read(&skips)?, sys::in_ci());
-    Ok(summary)
+    let skips = skips::read(&skips)?;
+    let record = Record::of_run(&tally, &skips, &skips::read(&passed)?);
+    record.write()?;
+    summary.skip(skips, sys::in_ci());
+    Ok((summary, record))
 }
 
 /// The target that cargo names in a line such as ``error: test failed, to rerun pass `-p a --lib` ``.

@@ -5,27 +5,32 @@ use std::fmt;
 /// A letter for what faults have in common.
 pub(crate) struct Group {
     pub(crate) letter: char,
+    pub(crate) title: &'static str,
     /// How many faults it has, so that none can go missing at its end.
     pub(crate) size: u32,
 }
 
 /// The groups, in the order in which the table has them.
 pub(crate) const GROUPS: [Group; 11] = [
-    group('N', 30),
-    group('P', 42),
-    group('T', 16),
-    group('C', 25),
-    group('X', 18),
-    group('D', 27),
-    group('R', 20),
-    group('K', 18),
-    group('A', 16),
-    group('F', 10),
-    group('S', 12),
+    group('N', "the network", 30),
+    group('P', "the protocol", 42),
+    group('T', "time", 16),
+    group('C', "concurrency", 25),
+    group('X', "processes", 18),
+    group('D', "the disk", 27),
+    group('R', "a shared cache", 20),
+    group('K', "settings", 18),
+    group('A', "the API", 16),
+    group('F', "the fleet", 10),
+    group('S', "the command line and the emulator", 12),
 ];
 
-const fn group(letter: char, size: u32) -> Group {
-    Group { letter, size }
+const fn group(letter: char, title: &'static str, size: u32) -> Group {
+    Group {
+        letter,
+        title,
+        size,
+    }
 }
 
 /// The letters of all groups.

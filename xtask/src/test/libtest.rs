@@ -8,6 +8,7 @@ pub(crate) struct Tally {
     pub(crate) ignored: u64,
     /// Binaries that announced tests and never reported.
     pub(crate) unfinished: u64,
+    pub(crate) passed_tests: Vec<String>,
     pub(crate) failed_tests: Vec<String>,
     pub(crate) ignored_tests: Vec<String>,
     /// How many tests the binary that is running has announced.
@@ -37,6 +38,10 @@ impl Tally {
             }
         } else if let Some((test, outcome)) = outcome(line) {
             match outcome {
+                // What a failed test printed may look like this too.
+                "ok" if self.announced.is_some() && !self.in_failures => {
+                    self.passed_tests.push(test.to_owned());
+                }
                 "FAILED" => self.failed_tests.push(test.to_owned()),
                 "ignored" => self.ignored_tests.push(test.to_owned()),
                 _ if outcome.starts_with("ignored, ") => self.ignored_tests.push(test.to_owned()),
@@ -159,6 +164,7 @@ test never ... ignored, needs a network
 test result: FAILED. 1 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 1.00s
 ";
         let tally = check(output, [1, 1, 2, 0]);
+        assert_eq!(tally.passed_tests, ["good"]);
         assert_eq!(tally.failed_tests, ["bad"]);
         assert_eq!(tally.ignored_tests, ["later", "never"]);
     }
@@ -186,6 +192,7 @@ failures:
 
 ---- a stdout ----
 running 2 tests
+test b ... ok
 test result: ok. 80 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s
 test result: ok. many passed; 0 failed; 0 ignored
 test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s
@@ -193,7 +200,8 @@ test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
 running 1 test
 test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s
 ";
-        check(output, [1, 1, 0, 0]);
+        let tally = check(output, [1, 1, 0, 0]);
+        assert_eq!(tally.passed_tests, Vec::<String>::new());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The notes of tests that could not run for want of a tool or a right.
+//! The notes that tests leave: that they could not run for want of a tool or a right, or which of
+//! their cases passed.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,13 +9,30 @@ use anyhow::Context as _;
 
 use crate::sys;
 
-/// Tells tests where to leave their notes; core's `test_util` knows this name too.
-pub(crate) const FOLDER: &str = "BLOOM_AUTH_TEST_SKIPS";
+/// Notes of one kind.
+pub(crate) struct Kind {
+    /// Tells tests where to leave their notes; core's `test_util` knows these names too.
+    pub(crate) variable: &'static str,
+    /// Within the target directory.
+    folder: &'static str,
+}
+
+/// That a test could not run.
+pub(crate) const SKIPS: Kind = Kind {
+    variable: "BLOOM_AUTH_TEST_SKIPS",
+    folder: "test-skips",
+};
+
+/// That a case within a test passed.
+pub(crate) const PASSED: Kind = Kind {
+    variable: "BLOOM_AUTH_TEST_PASSED",
+    folder: "test-passed",
+};
 
 /// The folder for the notes of this run, empty.
-pub(crate) fn folder() -> anyhow::Result<PathBuf> {
+pub(crate) fn folder(kind: &Kind) -> anyhow::Result<PathBuf> {
     let target = sys::workspace()?.target_directory;
-    let folder = target.join("test-skips").into_std_path_buf();
+    let folder = target.join(kind.folder).into_std_path_buf();
     empty(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     Ok(folder)
 }
@@ -27,7 +45,7 @@ fn empty(folder: &Path) -> std::io::Result<()> {
     fs::create_dir_all(folder)
 }
 
-/// A line for each test that left a note, `<test>: <reason>`, in order.
+/// A line for each note, `<test>: <reason>` or a name, in order.
 pub(crate) fn read(folder: &Path) -> anyhow::Result<Vec<String>> {
     let context = || format!("cannot read {}", folder.display());
     let mut notes = Vec::new();
@@ -35,7 +53,7 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<Vec<String>> {
         let entry = entry.with_context(context)?;
         let note = fs::read(entry.path()).with_context(context)?;
         let note = String::from_utf8_lossy(&note).trim().to_owned();
-        // The test was skipped, whatever became of its note.
+        // Whatever became of the note, it was left.
         notes.push(if note.is_empty() {
             entry.file_name().to_string_lossy().into_owned()
         } else {
@@ -71,8 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn the_tests_know_the_folder_by_the_same_name() {
+    fn the_tests_know_the_folders_by_the_same_names() {
         let helper = include_str!("../../../crates/bloom-auth-core/src/test_util/skip.rs");
-        assert!(helper.contains(&format!("const FOLDER: &str = \"{FOLDER}\";")));
+        for (name, kind) in [("FOLDER", SKIPS), ("PASSED_FOLDER", PASSED)] {
+            let variable = kind.variable;
+            assert!(helper.contains(&format!("const {name}: &str = \"{variable}\";")));
+        }
     }
 }
