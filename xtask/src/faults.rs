@@ -6,7 +6,7 @@ pub(crate) mod table;
 
 use anyhow::Context as _;
 
-use self::coverage::Coverage;
+use self::coverage::{Coverage, Place};
 use self::table::TABLE;
 use crate::test::record::Record;
 use crate::{Verdict, sys, test};
@@ -52,5 +52,9 @@ pub(crate) fn judge(record: &Record) -> anyhow::Result<Coverage> {
         anyhow::anyhow!("{TABLE}:{line}: {}", error.message)
     })?;
     let entries: Vec<_> = table.into_iter().map(|(_, entry)| entry).collect();
-    Ok(Coverage::new(&entries, names::all(), record, sys::in_ci()))
+    let place = Place {
+        in_ci: sys::in_ci(),
+        has_all: cfg!(target_os = "linux"),
+    };
+    Ok(Coverage::new(&entries, names::all(), record, place))
 }

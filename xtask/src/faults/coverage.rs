@@ -7,6 +7,15 @@ use crate::test::record::{Outcome, Record, last_part};
 /// One in so many entries may be declined.
 const DECLINED_AT_MOST_ONE_IN: usize = 10;
 
+/// Where the tests ran, and what can be asked of a run there.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Nothing may be skipped.
+    pub(super) in_ci: bool,
+    /// All tests exist here. Some exist on Linux alone.
+    pub(super) has_all: bool,
+}
+
 /// What is covered.
 pub(crate) struct Coverage {
     rows: Vec<Row>,
@@ -30,7 +39,7 @@ impl Coverage {
         entries: &[Entry],
         all: impl Iterator<Item = Id>,
         record: &Record,
-        in_ci: bool,
+        place: Place,
     ) -> Self {
         let parsed = entries.iter();
         let parsed = parsed.filter_map(|entry| Some((Id::parse(&entry.id)?, entry)));
@@ -39,7 +48,7 @@ impl Coverage {
             .filter(|id| rows.iter().all(|row| row.id != *id))
             .map(|id| format!("{id} is missing"))
             .collect();
-        problems.extend(rows.iter().filter_map(|row| row.problem(in_ci)));
+        problems.extend(rows.iter().filter_map(|row| row.problem(place)));
         let declined = count(&rows, Status::Declined);
         if declined * DECLINED_AT_MOST_ONE_IN > rows.len() {
             let count = rows.len();
@@ -117,16 +126,16 @@ impl Row {
         row
     }
 
-    fn problem(&self, in_ci: bool) -> Option<String> {
+    fn problem(&self, place: Place) -> Option<String> {
         let id = self.id;
         if !self.failed.is_empty() {
             return Some(format!("{id}: {} failed", self.failed.join(", ")));
         }
         match (self.status, self.passed, self.skipped) {
-            (Status::Tested, 0, 0) => Some(format!(
+            (Status::Tested, 0, 0) if place.has_all => Some(format!(
                 "{id} is said to be tested, and no test that is named after it ran and passed"
             )),
-            (Status::Tested, 0, _) if in_ci => Some(format!(
+            (Status::Tested, 0, 1..) if place.in_ci => Some(format!(
                 "{id} is said to be tested, and all tests that are named after it were skipped"
             )),
             _ => None,
@@ -169,14 +178,23 @@ mod tests {
         }
     }
 
-    fn cover(entries: &[(&str, Status)], tests: &[(Outcome, &str)], in_ci: bool) -> Coverage {
+    const LAPTOP: Place = Place {
+        in_ci: false,
+        has_all: true,
+    };
+    const CI: Place = Place {
+        in_ci: true,
+        has_all: true,
+    };
+
+    fn cover(entries: &[(&str, Status)], tests: &[(Outcome, &str)], place: Place) -> Coverage {
         let entries: Vec<Entry> = entries.iter().map(|(id, it)| entry(id, *it)).collect();
         let all = entries.iter().filter_map(|entry| Id::parse(&entry.id));
         let tests = tests.iter().map(|(it, name)| (*it, (*name).to_owned()));
         let record = Record {
             tests: tests.collect(),
         };
-        Coverage::new(&entries, all, &record, in_ci)
+        Coverage::new(&entries, all, &record, place)
     }
 
     #[test]
@@ -195,7 +213,7 @@ mod tests {
             (Passed, "x10_c"),
             (Passed, "x1_x2::none"),
         ];
-        let coverage = cover(&entries, &tests, true);
+        let coverage = cover(&entries, &tests, CI);
         assert_eq!(coverage.problems, Vec::<String>::new());
         let lines: Vec<String> = coverage.rows.iter().map(Row::line).collect();
         let expected = [
@@ -215,16 +233,16 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(status: Status, tests: &[(Outcome, &str)], in_ci: bool, expected: &[&str]) {
-        assert_eq!(cover(&[("X1", status)], tests, in_ci).problems, expected);
+    fn check(status: Status, tests: &[(Outcome, &str)], place: Place, expected: &[&str]) {
+        assert_eq!(cover(&[("X1", status)], tests, place).problems, expected);
     }
 
     #[test]
     fn what_no_test_shows_is_caught() {
         let nothing = "X1 is said to be tested, and no test that is named after it ran and passed";
         for tests in [&[][..], &[(Passed, "x2_a")], &[(Passed, "a_x1")]] {
-            check(Tested, tests, false, &[nothing]);
-            check(Pending, tests, true, &[]);
+            check(Tested, tests, LAPTOP, &[nothing]);
+            check(Pending, tests, CI, &[]);
         }
     }
 
@@ -232,24 +250,42 @@ mod tests {
     fn failures_are_caught_whatever_else_passed() {
         let tests = [(Passed, "x1_a"), (Failed, "m::x1_b"), (Failed, "x1_c")];
         for status in [Tested, Pending] {
-            check(status, &tests, false, &["X1: m::x1_b, x1_c failed"]);
+            check(status, &tests, LAPTOP, &["X1: m::x1_b, x1_c failed"]);
         }
     }
 
     #[test]
     fn what_was_only_skipped_is_caught_in_ci() {
         let tests = [(Skipped, "x1_a")];
-        check(Tested, &tests, false, &[]);
+        check(Tested, &tests, LAPTOP, &[]);
         let skipped = "X1 is said to be tested, and all tests that are named after it were skipped";
-        check(Tested, &tests, true, &[skipped]);
-        check(Pending, &tests, true, &[]);
+        check(Tested, &tests, CI, &[skipped]);
+        check(Pending, &tests, CI, &[]);
+    }
+
+    #[test]
+    fn where_tests_are_lacking_only_what_ran_is_judged() {
+        let elsewhere = |in_ci| Place {
+            in_ci,
+            has_all: false,
+        };
+        check(Tested, &[], elsewhere(true), &[]);
+        check(Tested, &[(Skipped, "x1_a")], elsewhere(false), &[]);
+        let skipped = "X1 is said to be tested, and all tests that are named after it were skipped";
+        check(Tested, &[(Skipped, "x1_a")], elsewhere(true), &[skipped]);
+        check(
+            Tested,
+            &[(Failed, "x1_a")],
+            elsewhere(false),
+            &["X1: x1_a failed"],
+        );
     }
 
     #[test]
     fn missing_entries_are_caught() {
         let all = (1..=2).map(|number| Id { group: 'X', number });
         let entries = [entry("X1", Pending)];
-        let coverage = Coverage::new(&entries, all, &Record::default(), false);
+        let coverage = Coverage::new(&entries, all, &Record::default(), LAPTOP);
         assert_eq!(coverage.problems, ["X2 is missing"]);
     }
 
@@ -260,7 +296,7 @@ mod tests {
             let status = |index| if index < declined { Declined } else { Pending };
             let entries = ids.iter().enumerate();
             let entries: Vec<_> = entries.map(|(i, id)| (id.as_str(), status(i))).collect();
-            cover(&entries, &[], false).problems
+            cover(&entries, &[], LAPTOP).problems
         };
         assert_eq!(with(2), Vec::<String>::new());
         assert_eq!(with(3), ["3 of 20 are declined, more than one in 10"]);
