@@ -79,6 +79,8 @@
 //!
 //! # Crate features
 //!
+//! - `metrics`: `StatusMetrics`, which publishes a provider's [`Status`] through
+//!   the `metrics` crate.
 //! - `test-util`: clocks, a scripted transport and server, conformance suites
 //!   for [`Transport`] and [`TokenCache`], mocks of the traits. For tests alone,
 //!   and not covered by the promises of semantic versioning.
@@ -92,6 +94,8 @@ mod credentials;
 mod entropy;
 mod environment;
 mod error;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub mod protocol;
 mod provider;
 mod providers;
@@ -114,6 +118,8 @@ pub use credentials::{
 pub use entropy::{Entropy, SystemEntropy};
 pub use environment::{AuthVersion, ClientAuthentication, Environment, EnvironmentBuilder};
 pub use error::{ConfigurationError, Error, ErrorKind, Recovery, chain};
+#[cfg(feature = "metrics")]
+pub use metrics::StatusMetrics;
 pub use provider::{
     Counts, FetchLimit, KeepWarm, Rejection, Status, TokenBudget, TokenProvider,
     TokenProviderBuilder, TokenState,

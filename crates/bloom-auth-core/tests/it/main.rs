@@ -16,6 +16,9 @@ mod footprint;
 #[cfg(test)]
 mod limit;
 #[cfg(test)]
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(test)]
 mod providers;
 #[cfg(test)]
 mod runtimes;
