@@ -96,6 +96,8 @@
 //! - `file` (default): `FileCache` and `Sealer`.
 //! - `rustls` (default): TLS by rustls with aws-lc-rs, on the platform's root
 //!   certificates unless own ones are given.
+//! - `metrics`: `StatusMetrics`, which publishes a provider's [`Status`] through
+//!   the `metrics` crate.
 //! - `moka`: `MokaCache`, which shares the tokens of thousands of clients
 //!   within a bound.
 
@@ -116,6 +118,9 @@ pub use bloom_auth_cache::{MokaCache, MokaCacheBuilder};
 /// All of the core crate, for what is not here by name.
 #[doc(no_inline)]
 pub use bloom_auth_core as core;
+#[cfg(feature = "metrics")]
+#[doc(inline)]
+pub use bloom_auth_core::StatusMetrics;
 #[doc(inline)]
 pub use bloom_auth_core::{
     AccessToken, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord, ClientAuthentication,
