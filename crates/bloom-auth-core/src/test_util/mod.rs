@@ -1,6 +1,6 @@
 //! What tests of providers, transports and caches need: clocks that obey,
 //! a transport, a server and credentials that follow a script, conformance
-//! suites, mocks, and ways to say that a test cannot run here or which of its
+//! suites, mocks, a log of events, and ways to say that a test cannot run here or which of its
 //! cases passed.
 //!
 //! Feature `test-util`; not covered by the promises of semantic versioning.
@@ -9,6 +9,7 @@ pub mod cache_suite;
 mod clock;
 mod credentials;
 mod entropy;
+mod events;
 mod mocks;
 mod scripted_server;
 mod skip;
@@ -18,6 +19,7 @@ pub mod transport_suite;
 pub use clock::{ManualClock, TokioClock};
 pub use credentials::ScriptedCredentials;
 pub use entropy::FixedEntropy;
+pub use events::{EventLog, EventShape, documented_events, emitted_events};
 pub use mocks::{MockCredentialsSource, MockTokenCache, MockTransport};
 pub use scripted_server::{ScriptedServer, Seen, Turn};
 pub use skip::{passed, skip, tool};
