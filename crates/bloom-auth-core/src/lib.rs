@@ -62,20 +62,30 @@
 //!
 //! # Events
 //!
-//! The engine emits [`tracing`] events with stable targets and fields; none
-//! holds a secret or a token.
+//! The engine, the file cache and the facade emit [`tracing`] events. Targets,
+//! levels and fields are as stable as the rest of the interface; messages are
+//! not. None holds a secret or a token.
 //!
-//! | target | level | fields |
-//! |---|---|---|
-//! | `bloom_auth.fetch` | info | `reason`, `attempt`, `outcome` = `token`, `from` = `server`, `lifetime` (s), `fingerprint` |
-//! | `bloom_auth.fetch` | debug | `outcome` = `token`, `from` = `cache`, `fingerprint` |
-//! | `bloom_auth.fetch` | warn | `reason`, `attempt`, `outcome` = the error's kind, `error` with its causes: of a token request |
-//! | `bloom_auth.fetch` | warn | `outcome` = the error's kind, `error` with its causes: of the whole fetch |
-//! | `bloom_auth.fetch` | warn | `lifetime` (s) that is assumed, since the server named none |
-//! | `bloom_auth.fetch` | warn | `missing`: scopes that were asked for and not granted |
-//! | `bloom_auth.cache` | warn | `operation`, `error` |
-//! | `bloom_auth.cache` | debug | `fingerprint` of a record that is over |
-//! | `bloom_auth.reject` | warn | `outcome`, `fingerprint` |
+//! | target | level | fields | crate | when |
+//! |---|---|---|---|---|
+//! | `bloom_auth.fetch` | info | `reason`, `attempt`, `outcome`, `from`, `lifetime`, `fingerprint` | `bloom-auth-core` | the server gave a token |
+//! | `bloom_auth.fetch` | debug | `outcome`, `from`, `fingerprint` | `bloom-auth-core` | the cache held one |
+//! | `bloom_auth.fetch` | warn | `reason`, `attempt`, `outcome`, `error` | `bloom-auth-core` | a token request failed |
+//! | `bloom_auth.fetch` | warn | `outcome`, `error` | `bloom-auth-core` | the whole fetch failed, or got no credentials |
+//! | `bloom_auth.fetch` | warn | `lifetime` | `bloom-auth-core` | the server named no lifetime, so this one is assumed |
+//! | `bloom_auth.fetch` | warn | `missing` | `bloom-auth-core` | these scopes were asked for and not granted |
+//! | `bloom_auth.cache` | warn | `operation`, `error` | `bloom-auth-core` | a call of the cache failed or took too long |
+//! | `bloom_auth.cache` | debug | `fingerprint` | `bloom-auth-core` | a cached token is over, or claims to come from the future |
+//! | `bloom_auth.reject` | warn | `outcome`, `fingerprint` | `bloom-auth-core` | the API rejected a token |
+//! | `bloom_auth.cache` | warn | `directory`, `file`, `problem` | `bloom-auth-cache` | a file of the cache is of no use: once, until that changes |
+//! | `bloom_auth.cache` | warn | `error` | `bloom-auth` | there is no place for a file cache, so tokens are kept in memory |
+//!
+//! `reason` says why there was a fetch, `attempt` counts from 1, `outcome` is
+//! `token`, the kind of an error or what a rejection came to, `from` is `server`
+//! or `cache`, `lifetime` is in seconds, `fingerprint` is the short name of a
+//! token, and `error` holds an error with its causes.
+//!
+//! How often things happen is in [`Status::counts`], too.
 //!
 //! # Crate features
 //!

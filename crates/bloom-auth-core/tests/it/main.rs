@@ -11,6 +11,8 @@ mod cache_use;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod footprint;
 #[cfg(test)]

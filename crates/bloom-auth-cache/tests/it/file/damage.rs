@@ -1,11 +1,12 @@
 //! Files that are not what they should be: a miss, one warning, and the next
 //! store heals it.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use bloom_auth_cache::{FileCache, Sealer};
 use bloom_auth_core::{
-    CacheRecord, ClientSecret, Clock as _, TokenCache as _, test_util::ManualClock,
+    CacheRecord, ClientSecret, Clock as _, TokenCache as _,
+    test_util::{EventLog, ManualClock, documented_events, emitted_events},
 };
 
 use super::support::{Place, SECRET, Warnings, access, access_of, files, name, record};
@@ -224,4 +225,18 @@ async fn k7_a_previous_secret_that_could_be_guessed_is_no_trouble() {
         .await
         .unwrap();
     assert!(cache.load(&access()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_documentation_of_core_names_the_event() {
+    let log = EventLog::new();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let place = Place::new();
+    place.store("first", 100).await;
+    fs::write(place.file(), "nonsense").unwrap();
+    assert_eq!(place.token().await, None);
+    let documented = documented_events(env!("CARGO_PKG_NAME"));
+    assert_eq!(log.seen(), documented);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert_eq!(emitted_events(&source).unwrap(), documented.len());
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bloom_auth::{BloomAuth, ClientId, ClientSecret, FileCache};
-use bloom_auth_core::test_util::ScriptedServer;
+use bloom_auth_core::test_util::{EventLog, ScriptedServer, documented_events, emitted_events};
 use tempfile::TempDir;
 
 use super::{Variables, text_of, token_server};
@@ -143,6 +143,18 @@ async fn what_cannot_be_kept_in_files_is_kept_in_memory_with_a_warning() {
         }
     }
     assert!(is_empty(setup.home.path()));
+}
+
+#[tokio::test]
+async fn the_documentation_of_core_names_the_event() {
+    let variables = Setup::new().await.variables("canary-short");
+    variables.set("BLOOM_CACHE", "file");
+    let log = EventLog::new();
+    tracing::subscriber::with_default(log.clone(), || variables.build().unwrap());
+    let documented = documented_events(env!("CARGO_PKG_NAME"));
+    assert_eq!(log.seen(), documented);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert_eq!(emitted_events(&source).unwrap(), documented.len());
 }
 
 #[tokio::test]

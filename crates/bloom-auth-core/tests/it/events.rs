@@ -1,0 +1,64 @@
+//! The events of the engine, compared with those that the documentation names.
+
+use std::{path::Path, time::Duration};
+
+use bloom_auth_core::{
+    AuthVersion, CacheAccess, ClientCredentials, ClientId, ClientSecret, Environment,
+    TokenProvider, TransportErrorKind,
+    protocol::TokenRequest,
+    test_util::{
+        EventLog, Reply, ScriptedTransport, TokioClock, documented_events, emitted_events,
+    },
+};
+use http::StatusCode;
+use tokio::time::advance;
+
+use crate::support::{
+    Mood, SECRET, TestCache, builder, credentials, paused, provider, settle, token_reply,
+};
+
+/// Lets every event happen once.
+async fn everything() {
+    // A token of the server, rejected; then trouble.
+    let fails = Reply::failure(TransportErrorKind::Tls);
+    let broken = provider(ScriptedTransport::new([token_reply("A", 100), fails]));
+    let token = broken.token().await.unwrap();
+    broken.reject(&token);
+    broken.token().await.unwrap_err();
+
+    // No lifetime, and fewer scopes than were asked for.
+    let body = r#"{"access_token":"canary-b","token_type":"Bearer","scope":"read"}"#;
+    let vague = ScriptedTransport::new([Reply::answer(StatusCode::OK, body)]);
+    let environment = Environment::sandbox(AuthVersion::V2);
+    let vague = TokenProvider::builder(environment, credentials(), vague)
+        .scopes("read write".parse().unwrap())
+        .clock(TokioClock::new());
+    vague.build().unwrap().token().await.unwrap();
+
+    // A cache with a token, with one that is over, and one that fails.
+    let id = ClientId::new("client").unwrap();
+    let known = ClientCredentials::new(id, ClientSecret::new(SECRET).unwrap());
+    let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+    let access = CacheAccess::new(&request, &known);
+    for (age, mood) in [(10, Mood::Works), (200, Mood::Works), (10, Mood::Fails)] {
+        let (cache, clock) = (TestCache::default(), TokioClock::new());
+        cache.put(&access, "C", 100, &clock, age);
+        cache.set_mood(mood);
+        let transport = ScriptedTransport::new([token_reply("D", 100)]);
+        let cached = builder(credentials(), transport).clock(clock).cache(cache);
+        cached.build().unwrap().token().await.unwrap();
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+    }
+}
+
+#[test]
+fn the_documentation_names_every_event_and_no_other() {
+    let log = EventLog::new();
+    tracing::subscriber::with_default(log.clone(), || paused().block_on(everything()));
+    let documented = documented_events(env!("CARGO_PKG_NAME"));
+    assert_eq!(log.seen(), documented);
+    // What the run above does not come to would be missed otherwise.
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert_eq!(emitted_events(&source).unwrap(), documented.len());
+}
