@@ -1,4 +1,5 @@
-//! What every [`Transport`] must do, as code: call [`all`] in a test.
+//! What every [`Transport`] must do, as code: call [`all`] in a test, or each
+//! check in a test of its own.
 //!
 //! The checks talk plain http to servers on 127.0.0.1, which the transport
 //! must be set up to allow. They need a tokio runtime with real time, and they
@@ -38,9 +39,12 @@ pub use connections::{
     a_dropped_future_releases_its_connection, a_late_answer_is_nobodys, a_second_answer_is_nobodys,
 };
 pub use faults::{
-    a_broken_answer_is_no_answer, a_connection_that_breaks_is_interrupted,
-    a_refused_port_is_no_connection, an_endless_body_is_cut_off,
-    errors_hold_nothing_of_the_exchange,
+    a_body_that_ends_early_is_no_answer, a_connection_that_breaks_is_interrupted,
+    a_head_that_ends_early_is_no_answer, a_refused_port_is_no_connection,
+    an_endless_body_is_cut_off, an_endless_head_is_cut_off, an_upgrade_is_not_taken,
+    chunks_of_no_size_are_no_answer, chunks_that_end_early_are_no_answer,
+    endless_interim_answers_are_no_answer, errors_hold_nothing_of_the_exchange,
+    two_lengths_are_no_answer, what_is_not_http_is_no_answer,
 };
 pub use requests::{nothing_is_added, the_request_is_sent_as_it_is};
 
@@ -78,7 +82,15 @@ pub async fn all(transport: &dyn Transport) {
     bodies_end_at_the_limit(transport).await;
     bytes_after_the_answer_are_not_read(transport).await;
 
-    a_broken_answer_is_no_answer(transport).await;
+    a_head_that_ends_early_is_no_answer(transport).await;
+    a_body_that_ends_early_is_no_answer(transport).await;
+    chunks_that_end_early_are_no_answer(transport).await;
+    chunks_of_no_size_are_no_answer(transport).await;
+    two_lengths_are_no_answer(transport).await;
+    what_is_not_http_is_no_answer(transport).await;
+    an_endless_head_is_cut_off(transport).await;
+    endless_interim_answers_are_no_answer(transport).await;
+    an_upgrade_is_not_taken(transport).await;
     a_connection_that_breaks_is_interrupted(transport).await;
     a_refused_port_is_no_connection(transport).await;
     an_endless_body_is_cut_off(transport).await;

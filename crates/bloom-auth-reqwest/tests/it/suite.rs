@@ -147,7 +147,7 @@ async fn complaint(habit: Habit, check: Check) -> Option<String> {
 
 #[tokio::test]
 async fn bad_habits_are_found_out() {
-    let rows: [(Habit, Check, &str); 11] = [
+    let rows: [(Habit, Check, &str); 12] = [
         (
             Habit::AsksForCompression,
             |t| Box::pin(suite::nothing_is_added(t)),
@@ -185,7 +185,12 @@ async fn bad_habits_are_found_out() {
         ),
         (
             Habit::TakesHalves,
-            |t| Box::pin(suite::a_broken_answer_is_no_answer(t)),
+            |t| Box::pin(suite::a_body_that_ends_early_is_no_answer(t)),
+            "taken for the answer",
+        ),
+        (
+            Habit::TakesHalves,
+            |t| Box::pin(suite::chunks_that_end_early_are_no_answer(t)),
             "taken for the answer",
         ),
         (
@@ -200,7 +205,7 @@ async fn bad_habits_are_found_out() {
         ),
         (
             Habit::TriesAgain,
-            |t| Box::pin(suite::a_broken_answer_is_no_answer(t)),
+            |t| Box::pin(suite::a_head_that_ends_early_is_no_answer(t)),
             "requests",
         ),
     ];

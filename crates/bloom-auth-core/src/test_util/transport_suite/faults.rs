@@ -1,89 +1,196 @@
 //! What breaks: there is no half of an answer, and errors give nothing away.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
-use tokio::net::TcpSocket;
+use tokio::{net::TcpSocket, time::timeout};
 
 use super::{
-    ANSWER_BODY, ANSWER_HEADER, PATH, SECRETS, failure_of, leaks, request_to, send, serve, wire,
+    ANSWER_BODY, ANSWER_HEADER, PATH, SECRETS, failure_of, leaks, open, request_to, send, serve,
+    wire,
 };
 use crate::{
     test_util::Turn,
     transport::{Transport, TransportError, TransportErrorKind},
 };
 
-/// An answer that is not whole, or not HTTP, is an error, even where what
-/// came so far could be read.
-pub async fn a_broken_answer_is_no_answer(transport: &dyn Transport) {
+/// A connection that is closed within the head is interrupted.
+pub async fn a_head_that_ends_early_is_no_answer(transport: &dyn Transport) {
+    let half = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{ANSWER_HEADER}");
+    are_interrupted(
+        transport,
+        [
+            ("closed at once", Vec::new()),
+            ("closed within the status", b"HTTP/1.".to_vec()),
+            ("closed within the headers", half.into()),
+            (
+                "closed after an interim answer",
+                wire("103 Early Hints\r\n", ""),
+            ),
+        ],
+    )
+    .await;
+}
+
+/// A body that is shorter than its announced length is an error, even where
+/// what came so far could be read.
+pub async fn a_body_that_ends_early_is_no_answer(transport: &dyn Transport) {
     let len = ANSWER_BODY.len();
-    let head = |headers: &str| format!("200 OK\r\n{ANSWER_HEADER}{headers}");
-    let chunked = |body: String| wire(&head("transfer-encoding: chunked\r\n"), body);
-    for (case, bytes) in [
-        ("closed at once", Vec::new()),
-        ("closed within the status", b"HTTP/1.".to_vec()),
-        (
-            "closed within the headers",
-            format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{ANSWER_HEADER}").into(),
-        ),
-        (
-            "closed after an interim answer",
-            wire("103 Early Hints\r\n", ""),
-        ),
-        (
-            "shorter than announced",
-            wire(
-                &head(&format!("content-length: {}\r\n", len + 1)),
-                ANSWER_BODY,
+    let announced = |len: usize| format!("200 OK\r\n{ANSWER_HEADER}content-length: {len}\r\n");
+    are_interrupted(
+        transport,
+        [
+            ("one byte short", wire(&announced(len + 1), ANSWER_BODY)),
+            ("closed before the body", wire(&announced(len), "")),
+        ],
+    )
+    .await;
+}
+
+/// A chunked body without its last chunk is an error, even where the chunks so
+/// far could be read.
+pub async fn chunks_that_end_early_are_no_answer(transport: &dyn Transport) {
+    let len = ANSWER_BODY.len();
+    are_interrupted(
+        transport,
+        [
+            (
+                "closed after a chunk",
+                chunked(format!("{len:x}\r\n{ANSWER_BODY}\r\n")),
             ),
-        ),
-        (
-            "closed before the body",
-            wire(&head(&format!("content-length: {len}\r\n")), ""),
-        ),
-        (
-            "closed after a chunk",
-            chunked(format!("{len:x}\r\n{ANSWER_BODY}\r\n")),
-        ),
-        (
-            "closed within a chunk",
-            chunked(format!("{:x}\r\n{ANSWER_BODY}", len + 1)),
-        ),
-        (
-            "closed before the last line of the last chunk",
-            chunked(format!("{len:x}\r\n{ANSWER_BODY}\r\n0\r\n")),
-        ),
-        (
-            "a chunk of no size",
-            chunked(format!("what\r\n{ANSWER_BODY}\r\n0\r\n\r\n")),
-        ),
-        (
-            "a chunk of more than 2^64 bytes",
-            chunked(format!("1{:016x}\r\n{ANSWER_BODY}\r\n0\r\n\r\n", 2)),
-        ),
-        (
-            "two lengths",
-            wire(
-                &head(&format!("content-length: {len}\r\ncontent-length: 2\r\n")),
-                ANSWER_BODY,
+            (
+                "closed within a chunk",
+                chunked(format!("{:x}\r\n{ANSWER_BODY}", len + 1)),
             ),
-        ),
-        (
-            "a length that is none",
-            wire(&head("content-length: all\r\n"), ANSWER_BODY),
-        ),
-        (
-            "not HTTP",
-            format!("220 mail.test ESMTP {ANSWER_BODY}\r\n\r\n").into(),
-        ),
-        ("a TLS alert", b"\x15\x03\x03\x00\x02\x02\x46".to_vec()),
-        (
-            "a header that is none",
-            wire(&format!("200 OK\r\n{ANSWER_BODY}\r\n"), ""),
-        ),
-    ] {
+            (
+                "closed before the last line of the last chunk",
+                chunked(format!("{len:x}\r\n{ANSWER_BODY}\r\n0\r\n")),
+            ),
+        ],
+    )
+    .await;
+}
+
+/// A chunk whose size is no number, or one that is too large, is an error.
+pub async fn chunks_of_no_size_are_no_answer(transport: &dyn Transport) {
+    let cases = [
+        "what",
+        "",
+        "-2",
+        "0x2",
+        "10000000000000002",
+        "ffffffffffffffffff",
+    ];
+    for size in cases {
+        let body = format!("{size}\r\n{ANSWER_BODY}\r\n0\r\n\r\n");
+        are_interrupted(transport, [(size, chunked(body))]).await;
+    }
+}
+
+/// An answer whose length is told in two ways, or in none that can be read, is
+/// an error: whoever reads it otherwise sees another answer.
+pub async fn two_lengths_are_no_answer(transport: &dyn Transport) {
+    let len = ANSWER_BODY.len();
+    let with = |lengths: &str| wire(&format!("200 OK\r\n{ANSWER_HEADER}{lengths}"), ANSWER_BODY);
+    let two = format!("content-length: {len}\r\ncontent-length: 2\r\n");
+    let list = format!("content-length: {len}, 2\r\n");
+    are_interrupted(
+        transport,
+        [
+            ("two lengths", with(&two)),
+            ("a list of lengths", with(&list)),
+            ("a length that is none", with("content-length: all\r\n")),
+            ("a negative length", with("content-length: -1\r\n")),
+        ],
+    )
+    .await;
+}
+
+/// What is not HTTP is an error.
+pub async fn what_is_not_http_is_no_answer(transport: &dyn Transport) {
+    are_interrupted(
+        transport,
+        [
+            (
+                "another protocol",
+                format!("220 mail.test ESMTP {ANSWER_BODY}\r\n\r\n").into(),
+            ),
+            ("a TLS alert", b"\x15\x03\x03\x00\x02\x02\x46".to_vec()),
+            (
+                "a header that is none",
+                wire(&format!("200 OK\r\n{ANSWER_BODY}\r\n"), ""),
+            ),
+        ],
+    )
+    .await;
+}
+
+/// Sends a request to servers that send this and close: each time there must
+/// be an error that says so.
+async fn are_interrupted(
+    transport: &dyn Transport,
+    cases: impl IntoIterator<Item = (&str, Vec<u8>)>,
+) {
+    for (case, bytes) in cases {
         let kind = failure_of(transport, Turn::new().send(bytes), case).await;
         assert_eq!(kind, TransportErrorKind::Interrupted, "{case}");
     }
+}
+
+fn chunked(body: String) -> Vec<u8> {
+    let head = format!("200 OK\r\n{ANSWER_HEADER}transfer-encoding: chunked\r\n");
+    wire(&head, body)
+}
+
+/// A head without an end is cut off, and the connection with it: one of many
+/// headers, and one of a header that goes on and on.
+pub async fn an_endless_head_is_cut_off(transport: &dyn Transport) {
+    for (case, head, part) in [
+        ("headers", "HTTP/1.1 200 OK\r\n", "a: b\r\n".repeat(1000)),
+        ("a header", "HTTP/1.1 200 OK\r\na: ", "b".repeat(4096)),
+        ("a status", "HTTP/1.1 200 O", "K".repeat(4096)),
+    ] {
+        let server = serve([Turn::new().send(head).flood(part)]).await;
+        match send(transport, request_to(server.address(), PATH)).await {
+            Ok(_) => panic!("{case}: the end of an endless head"),
+            Err(error) => assert_ne!(error.kind(), TransportErrorKind::Timeout, "{case}"),
+        }
+        server.until(|seen| seen.hangups == 1).await;
+        assert_eq!(server.seen().requests.len(), 1, "{case}: requests");
+    }
+}
+
+/// However many interim answers come, they are no answer, and whoever stops
+/// waiting for one closes the connection.
+pub async fn endless_interim_answers_are_no_answer(transport: &dyn Transport) {
+    let interim = wire("103 Early Hints\r\n", "");
+    // A flood at full speed would leave the runtime no time for its timers.
+    let turn = Turn::new().send(interim.repeat(5000));
+    let turn = turn.drip(interim.repeat(1000), Duration::from_millis(5));
+    let server = serve([turn]).await;
+    let sent = transport.send(request_to(server.address(), PATH));
+    // A transport may have a limit of its own.
+    if let Ok(Ok(_)) = timeout(Duration::from_millis(200), sent).await {
+        panic!("an interim answer was taken for the answer");
+    }
+    server.until(|seen| seen.hangups == 1).await;
+    assert_eq!(server.seen().requests.len(), 1, "requests");
+}
+
+/// 101 opens no other protocol: what follows is not read, and the connection
+/// is closed.
+pub async fn an_upgrade_is_not_taken(transport: &dyn Transport) {
+    let head = "101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n";
+    let server = serve([Turn::new().send(wire(head, "")).flood(ANSWER_BODY)]).await;
+    if let Ok(response) = send(transport, request_to(server.address(), PATH)).await {
+        let answer = open(response);
+        assert_eq!(answer.status, 101, "the status");
+        assert!(answer.body.is_empty(), "another protocol was read");
+    }
+    server.until(|seen| seen.hangups == 1).await;
+    assert_eq!(server.seen().requests.len(), 1, "requests");
 }
 
 /// A connection that is reset is interrupted, before an answer or in it.
