@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use bytes::{BufMut, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
 };
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -59,6 +59,9 @@ impl TokenResponse {
         }
         if status != StatusCode::OK {
             return Err(ResponseError::Status { status });
+        }
+        if has_two_lengths(response.headers()) {
+            return Err(ResponseError::TwoLengths);
         }
         match fields {
             Ok(fields) => fields.token(credentials),
@@ -164,6 +167,10 @@ pub enum ResponseError {
     /// A `Content-Encoding`, though none was accepted.
     #[error("the body is compressed, which the request did not allow")]
     Encoded,
+    /// A length that is told in two ways, as in an attempt to make two readers
+    /// see two answers (RFC 9112, section 11.1).
+    #[error("the length of the body is told in two ways")]
+    TwoLengths,
     /// More bytes than any token response has.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
@@ -383,6 +390,15 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         .get_all(CONTENT_ENCODING)
         .iter()
         .any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Whether readers could disagree about where the body ends.
+fn has_two_lengths(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else {
+        return false;
+    };
+    headers.contains_key(TRANSFER_ENCODING) || lengths.any(|length| length != first)
 }
 
 fn content_type(headers: &HeaderMap) -> String {

@@ -111,6 +111,32 @@ fn n20_size_and_encoding_are_looked_at_first() {
 }
 
 #[test]
+fn n15_a_body_of_two_lengths_holds_no_token() {
+    let body = r#"{"access_token":"canary-a","token_type":"bearer"}"#;
+    let length = |value| (CONTENT_LENGTH, value);
+    for headers in [
+        vec![length("49"), (TRANSFER_ENCODING, "chunked")],
+        vec![(TRANSFER_ENCODING, "identity"), length("49")],
+        vec![length("49"), length("2")],
+        vec![length("49"), length("49"), length("049")],
+    ] {
+        let error = answer(200, &headers, body).unwrap_err();
+        assert_eq!(error, ResponseError::TwoLengths, "{headers:?}");
+        // What is no token anyway is what its status says.
+        let error = answer(503, &headers, "canary").unwrap_err();
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(error, ResponseError::Status { status }, "{headers:?}");
+    }
+    for headers in [
+        vec![length("49")],
+        vec![length("49"), length("49")],
+        vec![(TRANSFER_ENCODING, "chunked")],
+    ] {
+        assert!(answer(200, &headers, body).is_ok(), "{headers:?}");
+    }
+}
+
+#[test]
 fn p42_no_error_says_what_the_body_says() {
     let body = concat!(
         r#"{"error":"canary-secret","error_description":"canary-secret","#,
