@@ -401,6 +401,13 @@ fn has_two_lengths(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) || lengths.any(|length| length != first)
 }
 
+/// What a token response calls itself, made safe to print, if it is another
+/// type than RFC 6749, section 5.1, asks for.
+pub(crate) fn wrong_content_type(headers: &HeaderMap) -> Option<String> {
+    let content_type = content_type(headers);
+    (!content_type.eq_ignore_ascii_case("application/json")).then_some(content_type)
+}
+
 fn content_type(headers: &HeaderMap) -> String {
     let unknown = || "unknown type".to_owned();
     let Some(value) = headers.get(CONTENT_TYPE) else {

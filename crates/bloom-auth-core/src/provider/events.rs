@@ -62,6 +62,15 @@ pub(super) fn lifetime_unknown(assumed: Duration) {
     );
 }
 
+/// For those who look for what is odd about a server; nothing depends on it.
+pub(super) fn content_type_wrong(content_type: &str) {
+    tracing::debug!(
+        target: "bloom_auth.fetch",
+        content_type,
+        "the token response is JSON under another content type: taking it",
+    );
+}
+
 pub(super) fn scopes_missing(missing: &Scopes) {
     tracing::warn!(
         target: "bloom_auth.fetch",

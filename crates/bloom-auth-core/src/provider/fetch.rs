@@ -28,7 +28,7 @@ use crate::{
     client::ClientCredentials,
     clock::{Timestamp, nanos},
     error::{Error, ErrorKind, chain},
-    protocol::{ExpiresIn, TokenResponse, retry_after::retry_after},
+    protocol::{ExpiresIn, TokenResponse, response::wrong_content_type, retry_after::retry_after},
     token::AccessToken,
 };
 
@@ -413,6 +413,9 @@ impl Fetch {
                 ..Failure::of_response(error, after, credentials.tag())
             }
         })?;
+        if let Some(content_type) = wrong_content_type(response.headers()) {
+            events::content_type_wrong(&content_type);
+        }
         self.accept(&decoded, attempt, sent, received)
     }
 
