@@ -303,6 +303,20 @@ mod tests {
     }
 
     #[test]
+    fn p36_no_cache_on_the_way_may_keep_the_answer() {
+        let environments = [AuthVersion::V1, AuthVersion::V2].map(Environment::sandbox);
+        for environment in environments {
+            for authentication in [ClientAuthentication::Post, ClientAuthentication::Basic] {
+                let request =
+                    TokenRequest::new(environment.clone()).with_authentication(authentication);
+                let request = request.encode(&credentials("id", "s3cret"));
+                let controls: Vec<_> = request.headers().get_all(CACHE_CONTROL).iter().collect();
+                assert_eq!(controls, ["no-store"]);
+            }
+        }
+    }
+
+    #[test]
     fn p37_special_characters_have_one_form_in_body_and_header() {
         // Computed by hand from RFC 3986 and RFC 4648, not by this code.
         let rows = [

@@ -21,6 +21,10 @@ mod limit;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(test)]
+mod odd_answers;
+#[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod providers;
 #[cfg(test)]
 mod runtimes;

@@ -6,6 +6,7 @@
 //! - `raw 200 {"access_token": "@A"}`: this body, where `@A` is the token
 //!   called A
 //! - `big 65537`: a token of so many bytes
+//! - `deep 50000`: the token called A beside lists of this depth
 //! - `fail connect`: no answer, an error of the transport
 //! - `never`, `panic`
 //!
@@ -50,11 +51,19 @@ fn answer(line: &str) -> Result<Reply, String> {
         ["large", code] => Reply::answer(status(code)?, vec![b' '; MAX_BODY_BYTES + 1]),
         ["raw", code, body] => Reply::answer(status(code)?, body.replace('@', &wire(""))),
         ["big", length] => Reply::token(&"x".repeat(parse(length)?), 100),
+        ["deep", depth] => Reply::answer(StatusCode::OK, deep(parse(depth)?)),
         ["fail", kind] => Reply::failure(failure(kind)?),
         ["never"] => Reply::never(),
         ["panic"] => Reply::panic(),
         _ => return Err(format!("unknown word of the server: `{line}`")),
     })
+}
+
+fn deep(depth: usize) -> String {
+    let (open, close, token) = ("[".repeat(depth), "]".repeat(depth), wire("A"));
+    format!(
+        r#"{{"x":{open}{close},"access_token":"{token}","token_type":"bearer","expires_in":100}}"#
+    )
 }
 
 fn failure(kind: &str) -> Result<TransportErrorKind, String> {
