@@ -14,7 +14,7 @@ use bloom_auth_core::{
     TransportErrorKind, chain, is_loopback,
 };
 use http::{Request, Response, uri::Scheme};
-use reqwest::{Client, redirect::Policy, retry};
+use reqwest::{Client, ClientBuilder, redirect::Policy, retry};
 
 use crate::{classify::classify, roots::Roots};
 
@@ -181,6 +181,21 @@ impl ReqwestTransportBuilder {
     }
 
     fn client(&self, is_loopback: bool) -> Result<Client, TransportError> {
+        self.client_builder(is_loopback).build().map_err(|error| {
+            // The most common reason: no root certificates on the machine.
+            TransportError::new(
+                TransportErrorKind::Configuration,
+                ConfigurationError::new(
+                    "HTTP client",
+                    format!("cannot be built ({})", chain(&error.without_url())),
+                    "install the system's CA certificates (Debian: `ca-certificates`), or give \
+                     root certificates of your own",
+                ),
+            )
+        })
+    }
+
+    fn client_builder(&self, is_loopback: bool) -> ClientBuilder {
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .redirect(Policy::none())
@@ -208,18 +223,7 @@ impl ReqwestTransportBuilder {
             ];
             builder = builder.no_proxy().resolve_to_addrs("localhost", &loopback);
         }
-        self.roots.apply(builder).build().map_err(|error| {
-            // The most common reason: no root certificates on the machine.
-            TransportError::new(
-                TransportErrorKind::Configuration,
-                ConfigurationError::new(
-                    "HTTP client",
-                    format!("cannot be built ({})", chain(&error.without_url())),
-                    "install the system's CA certificates (Debian: `ca-certificates`), or give \
-                     root certificates of your own",
-                ),
-            )
-        })
+        self.roots.apply(builder)
     }
 }
 
@@ -236,3 +240,6 @@ impl fmt::Debug for ReqwestTransportBuilder {
 fn configuration(error: ConfigurationError) -> TransportError {
     TransportError::new(TransportErrorKind::Configuration, error)
 }
+
+#[cfg(test)]
+mod tests;
