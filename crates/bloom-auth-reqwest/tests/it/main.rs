@@ -5,6 +5,8 @@ mod conformance;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
 mod suite;
 #[cfg(test)]
 mod support;
@@ -15,6 +17,9 @@ mod child;
 #[cfg(test)]
 #[cfg(feature = "rustls")]
 mod environment;
+#[cfg(test)]
+#[cfg(all(feature = "rustls", target_os = "linux"))]
+mod floods;
 #[cfg(test)]
 #[cfg(feature = "rustls")]
 mod tls;
