@@ -7,28 +7,11 @@ use std::sync::{
 };
 
 use bloom_auth_core::{
-    ClientCredentials, ClientId, ClientSecret, Environment, ErrorKind, Lease, TokenProvider,
-    TokenProviderBuilder,
-    test_util::{FixedEntropy, MockTokenCache, ScriptedServer, Turn},
+    ErrorKind, Lease,
+    test_util::{MockTokenCache, ScriptedServer, Turn},
 };
-use bloom_auth_reqwest::ReqwestTransport;
 
-fn builder(server: &ScriptedServer) -> TokenProviderBuilder {
-    let url = format!("{}/oauth/token", server.origin());
-    let environment = Environment::custom(&url, &url).allow_insecure_loopback();
-    let credentials = ClientCredentials::new(
-        ClientId::new("id").unwrap(),
-        ClientSecret::new("canary").unwrap(),
-    );
-    let transport = ReqwestTransport::builder().allow_insecure_loopback();
-    let transport = transport.build().unwrap();
-    TokenProvider::builder(environment.build().unwrap(), credentials, transport)
-        .entropy(FixedEntropy::LEAST)
-}
-
-fn provider(server: &ScriptedServer) -> TokenProvider {
-    builder(server).build().unwrap()
-}
+use crate::support::{builder, empty, provider, token, token_body as body};
 
 /// A cache that counts what it is told to keep. (A mock's own count would be a
 /// panic, and the engine catches those of caches.)
@@ -43,25 +26,6 @@ fn cache() -> (MockTokenCache, Arc<AtomicUsize>) {
         Ok(())
     });
     (cache, stores)
-}
-
-fn body(token: &str) -> String {
-    format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600}}"#)
-}
-
-/// A whole answer with this token.
-fn token(token: &str) -> String {
-    let body = body(token);
-    format!(
-        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn status(status: u16) -> Turn {
-    Turn::new().send(format!(
-        "HTTP/1.1 {status} Reason\r\ncontent-length: 0\r\n\r\n"
-    ))
 }
 
 /// Requests, and connections, of which each carries one.
@@ -194,7 +158,7 @@ async fn n8_a_reset_is_made_good_by_the_next_attempt() {
 async fn n9_a_connection_carries_one_request() {
     let script = [
         Turn::new().send(token("A")).keep_open(),
-        status(503).keep_open(),
+        empty("503 Reason").keep_open(),
         Turn::new().send(token("B")).keep_open(),
         Turn::new().send(token("C")).keep_open(),
     ];
@@ -210,11 +174,11 @@ async fn n9_a_connection_carries_one_request() {
 
 #[tokio::test]
 async fn n29_a_misdirected_request_is_sent_again_on_a_new_connection() {
-    for code in [408, 421, 425] {
-        let script = [status(code).keep_open(), Turn::new().send(token("A"))];
+    for code in ["408 Reason", "421 Reason", "425 Reason"] {
+        let script = [empty(code).keep_open(), Turn::new().send(token("A"))];
         let server = ScriptedServer::start(script).await.unwrap();
         let provider = provider(&server);
         assert_eq!(provider.token().await.unwrap().expose(), "A", "{code}");
-        assert_exchanges(&server, 2, &code.to_string());
+        assert_exchanges(&server, 2, code);
     }
 }

@@ -1,6 +1,8 @@
 //! The reqwest transport against servers that behave, and that do not.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod connections;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bloom_auth_core::{
-    RequestBody, ResponseBody, Transport, TransportError, TransportErrorKind,
-    test_util::{ScriptedServer, Turn},
+    ClientCredentials, ClientId, ClientSecret, Environment, RequestBody, ResponseBody,
+    TokenProvider, TokenProviderBuilder, Transport, TransportError, TransportErrorKind,
+    test_util::{FixedEntropy, ScriptedServer, Turn},
 };
+use bloom_auth_reqwest::ReqwestTransport;
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::timeout;
@@ -48,4 +50,44 @@ pub(crate) async fn failure(transport: &impl Transport, url: &str) -> TransportE
 
 pub(crate) async fn failure_kind(transport: &impl Transport, url: &str) -> TransportErrorKind {
     failure(transport, url).await.kind()
+}
+
+/// A provider of tokens from this server, without jitter.
+pub(crate) fn builder(server: &ScriptedServer) -> TokenProviderBuilder {
+    let url = format!("{}/oauth/token", server.origin());
+    let environment = Environment::custom(&url, &url).allow_insecure_loopback();
+    let credentials = ClientCredentials::new(
+        ClientId::new("id").unwrap(),
+        ClientSecret::new("canary").unwrap(),
+    );
+    let transport = ReqwestTransport::builder().allow_insecure_loopback();
+    let transport = transport.build().unwrap();
+    TokenProvider::builder(environment.build().unwrap(), credentials, transport)
+        .entropy(FixedEntropy::LEAST)
+}
+
+pub(crate) fn provider(server: &ScriptedServer) -> TokenProvider {
+    builder(server).build().unwrap()
+}
+
+/// A token response with this token, for an hour.
+pub(crate) fn token_body(token: &str) -> String {
+    format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600}}"#)
+}
+
+/// A whole answer with this token.
+pub(crate) fn token(token: &str) -> String {
+    token_with(token, "")
+}
+
+/// The same with these headers, a line each.
+pub(crate) fn token_with(token: &str, headers: &str) -> String {
+    let body = token_body(token);
+    let len = body.len();
+    format!("HTTP/1.1 200 OK\r\n{headers}content-length: {len}\r\n\r\n{body}")
+}
+
+/// An answer without a body: its status, and headers in lines of their own.
+pub(crate) fn empty(head: &str) -> Turn {
+    Turn::new().send(format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n"))
 }
