@@ -93,16 +93,20 @@ const CLOSE_NOTIFY: &[u8] = b"\x15\x03\x03\x00\x02\x01\x00";
 
 /// For handshakes that nobody goes on with; far from the total timeout.
 const SHORT: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(600);
 
 /// What becomes of a handshake with a server that plays this turn.
-async fn in_handshake(turn: Turn) -> (TransportErrorKind, ScriptedServer) {
+async fn in_handshake(
+    turn: Turn,
+    connect_timeout: Duration,
+) -> (TransportErrorKind, ScriptedServer) {
     let server = serve(turn.at_first_bytes()).await;
     let url = server.origin().replace("http:", "https:");
     let transport = ReqwestTransport::builder()
         .with_root_certificate(Authority::new().pem())
         .unwrap()
-        .connect_timeout(SHORT)
-        .timeout(Duration::from_secs(600))
+        .connect_timeout(connect_timeout)
+        .timeout(LONG)
         .build()
         .unwrap();
     (failure_kind(&transport, &url).await, server)
@@ -117,7 +121,7 @@ async fn a_handshake_that_breaks_off_is_no_tls_fault() {
         ("closed in a record", Turn::new().send(HALF_A_HELLO)),
         ("reset in a record", Turn::new().send(HALF_A_HELLO).reset()),
     ] {
-        let (kind, server) = in_handshake(turn).await;
+        let (kind, server) = in_handshake(turn, LONG).await;
         assert_eq!(kind, TransportErrorKind::Connect, "{case}");
         assert_eq!(server.seen().connections, 1, "{case}");
     }
@@ -125,7 +129,7 @@ async fn a_handshake_that_breaks_off_is_no_tls_fault() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_tls_is_a_tls_fault() {
-    let (kind, _) = in_handshake(Turn::new().send("HTTP/1.1 400 Bad Request\r\n\r\n")).await;
+    let (kind, _) = in_handshake(Turn::new().send("HTTP/1.1 400 Bad Request\r\n\r\n"), LONG).await;
     assert_eq!(kind, TransportErrorKind::Tls);
 }
 
@@ -138,7 +142,7 @@ async fn n22_a_handshake_that_nobody_goes_on_with_ends_at_the_connect_timeout() 
         ("half a record", Turn::new().send(HALF_A_HELLO)),
         ("close_notify", Turn::new().send(CLOSE_NOTIFY)),
     ] {
-        let (kind, server) = in_handshake(turn.keep_open()).await;
+        let (kind, server) = in_handshake(turn.keep_open(), SHORT).await;
         assert_eq!(kind, TransportErrorKind::Connect, "{case}");
         server.until(|seen| seen.hangups == 1).await;
         assert_eq!(server.seen().connections, 1, "{case}");
