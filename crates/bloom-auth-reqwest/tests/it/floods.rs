@@ -21,23 +21,29 @@ async fn n16_n17_n19_a_flood_is_not_collected() {
     if !child::is_child() {
         return child::run(NAME, vec![]).await;
     }
-    let builder = ReqwestTransport::builder().allow_insecure_loopback();
-    let transport = builder.timeout(Duration::from_millis(500)).build().unwrap();
+    let transport = |timeout| {
+        let builder = ReqwestTransport::builder().allow_insecure_loopback();
+        builder.timeout(timeout).build().unwrap()
+    };
+    let patient = transport(Duration::from_secs(600));
+    let hasty = transport(Duration::from_millis(500));
     let ok_head = "HTTP/1.1 200 OK\r\n";
     let chunk = format!("10000\r\n{}\r\n", "a".repeat(0x10000));
     let chunked = format!("{ok_head}transfer-encoding: chunked\r\n\r\n");
     let interim = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(1000);
     // What is there once is there before.
-    assert_eq!(status(&transport, &serve(ok()).await.origin()).await, 200);
+    assert_eq!(status(&patient, &serve(ok()).await.origin()).await, 200);
     let before = peak_bytes();
-    for (case, turn, expected) in [
+    for (case, transport, turn, expected) in [
         (
             "headers",
+            &patient,
             Turn::new().send(ok_head).flood("a: b\r\n".repeat(10_000)),
             TransportErrorKind::Interrupted,
         ),
         (
             "a header",
+            &patient,
             Turn::new()
                 .send(format!("{ok_head}a: "))
                 .flood("b".repeat(0x10000)),
@@ -45,11 +51,13 @@ async fn n16_n17_n19_a_flood_is_not_collected() {
         ),
         (
             "interim answers",
+            &hasty,
             Turn::new().flood(interim),
             TransportErrorKind::Timeout,
         ),
         (
             "a body",
+            &patient,
             Turn::new()
                 .send(format!("{ok_head}\r\n"))
                 .flood("a".repeat(0x10000)),
@@ -57,12 +65,13 @@ async fn n16_n17_n19_a_flood_is_not_collected() {
         ),
         (
             "chunks",
+            &patient,
             Turn::new().send(chunked).flood(chunk),
             TransportErrorKind::BodyTooLarge,
         ),
     ] {
         let server = serve(turn).await;
-        let kind = failure_kind(&transport, &server.origin()).await;
+        let kind = failure_kind(transport, &server.origin()).await;
         assert_eq!(kind, expected, "{case}");
         server.until(|seen| seen.hangups == 1).await;
         let growth = peak_bytes() - before;
