@@ -130,10 +130,12 @@ impl Fetch {
     async fn credentials(&self) -> Result<ClientCredentials, Failure> {
         self.mark();
         let limit = self.shared.settings.attempt_timeout;
-        let asked = timeout(limit, self.shared.credentials.credentials()).await;
-        let error = match asked {
-            Ok(Ok(credentials)) => return Ok(credentials),
-            Ok(Err(error)) => Error::with_source(ErrorKind::Credentials, error),
+        // A source that panics is one that fails, and lifts no refusal either.
+        let call = shielded(async { self.shared.credentials.credentials().await });
+        let error = match timeout(limit, call).await {
+            Ok(Some(Ok(credentials))) => return Ok(credentials),
+            Ok(Some(Err(error))) => Error::with_source(ErrorKind::Credentials, error),
+            Ok(None) => Error::new(ErrorKind::Internal),
             Err(_) => {
                 let late = "the credentials source did not answer in time";
                 Error::with_source(ErrorKind::Credentials, late)
@@ -508,7 +510,7 @@ impl Fetch {
     }
 }
 
-/// Runs foreign code that nothing may depend on; `None` if it panics.
+/// Runs foreign code that may have bugs; `None` if it panics.
 async fn shielded<T>(call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     poll_fn(|context| {
