@@ -25,6 +25,8 @@ mod odd_answers;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod polls;
+#[cfg(test)]
 mod providers;
 #[cfg(test)]
 mod runtimes;
