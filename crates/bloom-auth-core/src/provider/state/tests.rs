@@ -1,5 +1,6 @@
 //! Scenes for the pure decisions, as data.
 
+mod interleavings;
 mod model;
 
 use super::*;
