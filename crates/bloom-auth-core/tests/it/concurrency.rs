@@ -12,31 +12,12 @@ use bloom_auth_core::{
     test_util::{ManualClock, Reply, ScriptedTransport},
 };
 use http::StatusCode;
-use tokio::{
-    runtime::{Builder, Handle, Runtime},
-    sync::Barrier,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{runtime::Handle, sync::Barrier, task::JoinSet, time::sleep};
 
 use crate::support::{
-    Gate, Mood, TestCache, builder, credentials, name, paused, poll, provider, ready, settle,
+    Gate, Mood, TestCache, builder, credentials, name, paused, poll, provider, ready, real, settle,
     token_reply,
 };
-
-/// With real threads and real time; 0 workers are the caller's own thread.
-/// The provider's clock stands still, so that a slow machine changes nothing.
-fn real(workers: usize) -> Runtime {
-    let mut builder = match workers {
-        0 => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    builder
-        .worker_threads(workers.max(1))
-        .enable_time()
-        .build()
-        .unwrap()
-}
 
 /// Callers who are let go at one moment.
 async fn herd(provider: &TokenProvider, n: usize) -> Vec<Result<AccessToken, Error>> {
@@ -50,50 +31,6 @@ async fn herd(provider: &TokenProvider, n: usize) -> Vec<Result<AccessToken, Err
         });
     }
     callers.join_all().await
-}
-
-#[test]
-fn c1_any_herd_on_any_runtime_makes_one_request() {
-    for workers in [0, 2, 8, 16] {
-        let runtime = real(workers);
-        for n in [10, 100, 1000] {
-            for _ in 0..5 {
-                let transport = ScriptedTransport::new([token_reply("A", 3600)]);
-                let provider = builder(credentials(), transport.clone());
-                let provider = provider.clock(ManualClock::new()).build().unwrap();
-                let outcomes = runtime.block_on(herd(&provider, n));
-                for outcome in outcomes {
-                    assert_eq!(name(&outcome.unwrap()), "A");
-                }
-                assert_eq!(
-                    transport.request_count(),
-                    1,
-                    "{workers} workers, {n} callers"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn c2_any_failing_herd_makes_the_attempts_of_one_fetch() {
-    for workers in [0, 2, 8] {
-        let runtime = real(workers);
-        for n in [10, 100, 1000] {
-            let transport = ScriptedTransport::new([Reply::answer(StatusCode::BAD_GATEWAY, "")]);
-            let provider = builder(credentials(), transport.clone());
-            let provider = provider.clock(ManualClock::new()).build().unwrap();
-            let outcomes = runtime.block_on(herd(&provider, n));
-            let errors: Vec<Error> = outcomes.into_iter().map(Result::unwrap_err).collect();
-            assert!(errors.iter().all(|error| error.same_fetch(&errors[0])));
-            assert_eq!(errors[0].kind(), ErrorKind::Server);
-            assert_eq!(
-                transport.request_count(),
-                3,
-                "{workers} workers, {n} callers"
-            );
-        }
-    }
 }
 
 #[test]

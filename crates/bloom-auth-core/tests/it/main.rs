@@ -16,6 +16,8 @@ mod events;
 #[cfg(target_os = "linux")]
 mod footprint;
 #[cfg(test)]
+mod herds;
+#[cfg(test)]
 mod limit;
 #[cfg(test)]
 #[cfg(feature = "metrics")]

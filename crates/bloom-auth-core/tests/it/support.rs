@@ -74,6 +74,29 @@ pub(crate) fn paused() -> Runtime {
         .unwrap()
 }
 
+/// With real threads and real time; 0 workers are the caller's own thread.
+/// The provider's clock stands still, so that a slow machine changes nothing.
+pub(crate) fn real(workers: usize) -> Runtime {
+    let mut builder = match workers {
+        0 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder
+        .worker_threads(workers.max(1))
+        .enable_time()
+        .build()
+        .unwrap()
+}
+
+/// Whether there is time for the long form of a test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "set by `cargo xtask test --long`"
+)]
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some()
+}
+
 /// Lets every task of the runtime go on until it waits for time or for a test.
 pub(crate) async fn settle() {
     for _ in 0..100 {
