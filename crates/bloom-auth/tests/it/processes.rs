@@ -1,6 +1,7 @@
 //! Processes that share a file cache: real ones, which are this test binary
 //! again, against one emulator.
 
+mod clocks;
 mod disk;
 mod fork;
 mod herd;

@@ -17,7 +17,7 @@ use tokio::runtime::Builder;
 use super::{Setup, role, said, say};
 
 /// Runs the two parts in two processes, the second one in the child.
-fn fork(parent: impl FnOnce(&dyn Fn() -> bool), child: impl FnOnce() -> bool) {
+pub(super) fn fork(parent: impl FnOnce(&dyn Fn() -> bool), child: impl FnOnce() -> bool) {
     #[expect(unsafe_code, reason = "a fork is what is tested")]
     // SAFETY: no other thread of the process holds a lock that the child could
     // wait for.
