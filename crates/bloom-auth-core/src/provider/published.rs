@@ -28,3 +28,41 @@ impl Published {
         *published = held.cloned();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::provider::timing::{Deadlines, TimingPolicy};
+
+    #[test]
+    fn c14_a_panic_under_the_lock_does_no_harm() {
+        const SECOND: u64 = 1_000_000_000;
+        let now = Timestamp::new(SECOND, SECOND);
+        let policy = TimingPolicy {
+            margin: 300 * SECOND,
+            leeway: 10 * SECOND,
+            max_lifetime: 86_400 * SECOND,
+        };
+        let deadlines = Deadlines::of_answer(&policy, 3600 * SECOND, now, now, 0).unwrap();
+        let held = Held {
+            token: AccessToken::from_text("a", deadlines.expires_at.wall, None).unwrap(),
+            deadlines,
+            generation: 1,
+        };
+        let published = Published::default();
+        let thread = thread::scope(|scope| {
+            let panics = || {
+                let _published = published.0.write();
+                panic!("as a bug of ours may");
+            };
+            scope.spawn(panics).join()
+        });
+        assert!(thread.is_err() && published.0.is_poisoned());
+        published.set(Some(&held));
+        assert_eq!(published.fresh(now, AccessToken::clone), Some(held.token));
+        published.set(None);
+        assert_eq!(published.fresh(now, AccessToken::clone), None);
+    }
+}
