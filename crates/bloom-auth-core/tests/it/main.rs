@@ -39,4 +39,6 @@ mod sources;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod time;
+#[cfg(test)]
 mod warm;
