@@ -306,7 +306,7 @@ fn at_each_moment(mut scene: impl AsyncFnMut(usize) -> bool) -> usize {
 
 /// Plays a scene for every start, with and without a cache, at each moment.
 /// A fetch has at least so many of them.
-fn everywhere(at_least: usize, scene: impl AsyncFn(Stage, usize, &str) -> bool) {
+fn everywhere(at_least: usize, scene: &impl AsyncFn(Stage, usize, &str) -> bool) {
     for start in STARTS {
         for is_cached in [false, true] {
             let moments = at_each_moment(async |moment| {
@@ -401,21 +401,21 @@ async fn play_exit(stage: Stage, exit: Exit, moment: usize, told: &str) -> bool 
 
 #[test]
 fn c5_c7_who_leaves_at_any_moment_takes_nothing_from_the_others() {
-    everywhere(10, async |stage, moment, told| {
+    everywhere(10, &async |stage, moment, told| {
         play_exit(stage, Exit::Dropped, moment, told).await
     });
 }
 
 #[test]
 fn c5_c7_who_panics_at_any_moment_takes_nothing_from_the_others() {
-    everywhere(10, async |stage, moment, told| {
+    everywhere(10, &async |stage, moment, told| {
         play_exit(stage, Exit::Panics, moment, told).await
     });
 }
 
 #[test]
 fn c5_c7_whose_patience_ends_at_any_moment_takes_nothing_from_the_others() {
-    everywhere(5, async |stage, moment, told| {
+    everywhere(5, &async |stage, moment, told| {
         play_exit(stage, Exit::TimesOut, moment, told).await
     });
 }
@@ -423,7 +423,7 @@ fn c5_c7_whose_patience_ends_at_any_moment_takes_nothing_from_the_others() {
 #[test]
 fn c6_what_all_have_left_arrives_and_is_kept() {
     for exit in [Exit::Dropped, Exit::Panics, Exit::TimesOut] {
-        everywhere(5, async |stage, moment, told| {
+        everywhere(5, &async |stage, moment, told| {
             // Were it not for this poll, there would be nothing at moment 0.
             let _ = ready(stage.call());
             let is_over = go(&stage, exit, moment).await;
@@ -711,14 +711,14 @@ async fn play_panic(stage: Stage, part: Part, moment: usize, told: &str) -> bool
 
 #[test]
 fn c8_a_transport_that_panics_at_any_poll_is_an_error_that_heals() {
-    everywhere(4, async |stage, moment, told| {
+    everywhere(4, &async |stage, moment, told| {
         play_panic(stage, Part::Transport, moment, told).await
     });
 }
 
 #[test]
 fn c9_a_source_that_panics_at_any_poll_is_an_error_that_heals() {
-    everywhere(4, async |stage, moment, told| {
+    everywhere(4, &async |stage, moment, told| {
         play_panic(stage, Part::Source, moment, told).await
     });
 }
