@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Gate, Mood, TestCache, builder, credentials, name, paused, poll, provider, ready, settle,
+    Gate, Mood, TestCache, builder, credentials, name, paused, poll, provider, ready, real, settle,
     token_reply,
 };
 
@@ -96,6 +96,44 @@ fn c10_those_who_wait_elsewhere_fetch_anew_at_once() {
     });
     assert_eq!(name(&token.unwrap()), "2");
     assert_eq!(gate.requests(), 2);
+}
+
+#[test]
+fn c10_a_runtime_may_be_shut_down_in_any_way_during_a_fetch() {
+    type End = fn(Runtime);
+    let ends: [End; 3] = [drop, Runtime::shutdown_background, |runtime| {
+        runtime.shutdown_timeout(Duration::from_secs(60))
+    }];
+    for workers in [0, 1, 4] {
+        for end in ends {
+            let gate = Gate::default();
+            let provider = builder(credentials(), gate.clone());
+            let provider = provider.clock(ManualClock::new()).build().unwrap();
+            let (first, second) = (real(workers), real(workers));
+            // One waits in the runtime that ends, and one elsewhere.
+            let inner = provider.clone();
+            let inner = first.spawn(async move { inner.token().await });
+            first.block_on(async {
+                while gate.requests() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            let mut outer = waiter(&second, &provider);
+            end(first);
+            let token = second.block_on(async {
+                while gate.requests() == 1 {
+                    // Whoever waits is the one to fetch anew.
+                    assert!(poll(outer.as_mut()).is_pending());
+                    tokio::task::yield_now().await;
+                }
+                gate.answer(2);
+                assert!(!matches!(inner.await, Ok(Ok(_))));
+                outer.await
+            });
+            assert_eq!(name(&token.unwrap()), "2", "{workers} workers");
+            assert_eq!((gate.requests(), gate.under_way()), (2, 0));
+        }
+    }
 }
 
 #[test]
