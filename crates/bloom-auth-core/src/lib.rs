@@ -73,7 +73,7 @@
 //! | `bloom_auth.fetch` | warn | `reason`, `attempt`, `outcome`, `error` | `bloom-auth-core` | a token request failed |
 //! | `bloom_auth.fetch` | warn | `outcome`, `error` | `bloom-auth-core` | the whole fetch failed, or got no credentials |
 //! | `bloom_auth.fetch` | warn | `lifetime` | `bloom-auth-core` | the server named no lifetime, so this one is assumed |
-//! | `bloom_auth.fetch` | debug | `content_type` | core | a token response does not call itself JSON, and is one |
+//! | `bloom_auth.fetch` | debug | `content_type` | `bloom-auth-core` | a token response does not call itself JSON, and is one |
 //! | `bloom_auth.fetch` | warn | `missing` | `bloom-auth-core` | these scopes were asked for and not granted |
 //! | `bloom_auth.cache` | warn | `operation`, `error` | `bloom-auth-core` | a call of the cache failed or took too long |
 //! | `bloom_auth.cache` | debug | `fingerprint` | `bloom-auth-core` | a cached token is over, or claims to come from the future |
