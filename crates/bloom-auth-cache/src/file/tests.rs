@@ -2,7 +2,7 @@
 //! and one in which names are taken already.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use super::{
     Platform,
     folder::{Contents, Folder},
+    lock::Lock,
     portable::PortableFolder,
     protocol::{Protocol, Right},
 };
@@ -94,6 +95,18 @@ thread_local! {
     static TAKEN: Cell<u32> = const { Cell::new(0) };
     /// Whether what is old cannot be removed, and how often that was tried.
     static STUCK: Cell<Option<u32>> = const { Cell::new(None) };
+
+    /// How many more lock files are removed once they are open.
+    static REMOVED: Cell<u32> = const { Cell::new(0) };
+
+    /// How far the clock of the file system is behind ours.
+    static BEHIND: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+
+    /// Somebody else's lock, and how often it is asked for before he frees it.
+    static HELD: RefCell<Option<(u32, Lock)>> = const { RefCell::new(None) };
+
+    /// Whether the directory cannot be listed.
+    static UNLISTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The platform's folder, in which somebody has been before, and in which all
@@ -102,6 +115,12 @@ struct Crowded(Platform);
 
 impl Folder for Crowded {
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        for lock in self.0.names(100)? {
+            if lock.ends_with(".v1.lock") {
+                let lock = Lock::try_take(&self.0, &lock)?;
+                assert!(lock.is_none(), "it is written without the lock");
+            }
+        }
         let taken = TAKEN.get();
         if taken > 0 {
             TAKEN.set(taken - 1);
@@ -136,7 +155,15 @@ impl Folder for Crowded {
     }
 
     fn open_lock(&self, name: &str) -> io::Result<File> {
-        self.0.open_lock(name)
+        let held = HELD.take();
+        HELD.set(held.and_then(|(asked, lock)| Some((asked.checked_sub(1)?, lock))));
+        let file = self.0.open_lock(name)?;
+        let removed = REMOVED.get();
+        if removed > 0 {
+            REMOVED.set(removed - 1);
+            self.0.remove(name)?;
+        }
+        Ok(file)
     }
 
     fn is_current(&self, name: &str, file: &File) -> io::Result<bool> {
@@ -147,10 +174,13 @@ impl Folder for Crowded {
         let modified = self.0.modified(name)?;
         let is_leftover = STUCK.get().is_some() && name.starts_with(".bloom-auth-");
         let age = Duration::from_secs(if is_leftover { 7200 } else { 0 });
-        Ok(modified.map(|modified| modified - age))
+        Ok(modified.map(|modified| modified - age - BEHIND.get()))
     }
 
     fn names(&self, max: usize) -> io::Result<Vec<String>> {
+        if UNLISTED.get() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         self.0.names(max)
     }
 }
@@ -205,5 +235,69 @@ fn d16_a_temporary_name_that_is_taken_is_left_alone() {
             .unwrap()
             .filter(|entry| std::fs::read(entry.as_ref().unwrap().path()).unwrap() == b"planted");
         assert_eq!(planted.count(), usize::try_from(taken).unwrap());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn x7_a_lock_on_a_file_that_has_lost_its_name_does_not_count() {
+    for (removed, is_taken) in [(0, true), (1, true), (3, true), (4, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Crowded::open(&directory.path().join("cache"), true);
+        let folder = folder.unwrap().unwrap();
+        REMOVED.set(removed);
+        let lock = Lock::try_take(&folder, "lock").unwrap();
+        assert_eq!(lock.is_some(), is_taken, "{removed}");
+        // What was taken is what the others ask for.
+        let other = Lock::try_take(&folder, "lock").unwrap();
+        assert_eq!(other.is_none(), is_taken, "{removed}");
+    }
+}
+
+#[test]
+fn d27_a_sweep_goes_by_the_file_systems_clock_and_fails_without_harm() {
+    let access = access();
+    let now = SystemClock::new().now().system_time();
+    let record = CacheRecord::new("t", None, now, Duration::from_secs(60)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache");
+    let sealer = Sealer::new();
+    let protocol = Protocol::<Crowded>::new(&path, &sealer, now);
+    protocol.store(&access, &record, false).unwrap();
+    // A writer is at it just now.
+    let temporary = path.join(format!(".bloom-auth-{:032x}.tmp", 1));
+    std::fs::write(&temporary, "").unwrap();
+    BEHIND.set(Duration::from_secs(2 * 3600));
+    let stored = protocol.store(&access, &record, true);
+    BEHIND.set(Duration::ZERO);
+    assert!(stored.is_ok());
+    assert!(temporary.exists());
+    // Whatever becomes of the sweep, the record is kept.
+    UNLISTED.set(true);
+    let stored = protocol.store(&access, &record, true);
+    UNLISTED.set(false);
+    assert!(stored.is_ok());
+}
+
+#[test]
+fn a_writer_waits_for_another_one_and_not_for_ever() {
+    let access = access();
+    let now = SystemClock::new().now().system_time();
+    let record = CacheRecord::new("t", None, now, Duration::from_secs(60)).unwrap();
+    for (asked, is_removed) in [(0, true), (1, true), (249, true), (250, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
+        let sealer = Sealer::new();
+        let protocol = Protocol::<Crowded>::new(&path, &sealer, now);
+        protocol.store(&access, &record, false).unwrap();
+        let folder = Platform::open(&path, false).unwrap().unwrap();
+        let names = folder.names(100).unwrap();
+        let name = names.iter().find(|name| name.ends_with(".v1.lock"));
+        let lock = Lock::try_take(&folder, name.unwrap()).unwrap();
+        HELD.set(Some((asked, lock.unwrap())));
+        protocol.remove(&access, &record.token().hash()).unwrap();
+        HELD.set(None);
+        let found = protocol.load(&access).unwrap().value;
+        assert_eq!(found.is_none(), is_removed, "{asked}");
     }
 }

@@ -48,3 +48,85 @@ impl Workers {
             .map_err(|_| CacheError::new("a call of the cache panicked"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Condvar, Mutex,
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
+        time::Duration,
+    };
+
+    use tokio::{
+        join,
+        task::{JoinSet, yield_now},
+        time::timeout,
+    };
+
+    use super::*;
+
+    /// No call takes this long, unless it gets no thread.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn d20_calls_that_hang_keep_so_many_threads_and_no_more() {
+        let workers = Arc::new(Workers::new());
+        let begun = Arc::new(AtomicUsize::new(0));
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let mut calls = JoinSet::new();
+        for _ in 0..3 * MAX_THREADS {
+            let (workers, begun, gate) =
+                (Arc::clone(&workers), Arc::clone(&begun), Arc::clone(&gate));
+            let hang = move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let (is_open, opened) = &*gate;
+                let is_open = is_open.lock().unwrap();
+                drop(opened.wait_while(is_open, |is_open| !*is_open).unwrap());
+            };
+            calls.spawn(async move { workers.run(hang).await });
+        }
+        while begun.load(Ordering::SeqCst) < MAX_THREADS {
+            yield_now().await;
+        }
+        // Those that wait have all asked for a thread by now.
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(workers.0.available_permits(), 0);
+        assert_eq!(begun.load(Ordering::SeqCst), MAX_THREADS);
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        for result in timeout(PATIENCE, calls.join_all()).await.unwrap() {
+            result.unwrap();
+        }
+        assert_eq!(begun.load(Ordering::SeqCst), 3 * MAX_THREADS);
+    }
+
+    #[tokio::test]
+    async fn d20_a_call_that_hangs_keeps_no_other() {
+        let workers = Workers::new();
+        let (end, is_over) = mpsc::channel();
+        let hanging = workers.run(move || is_over.recv().is_ok());
+        let other = async {
+            let seven = timeout(PATIENCE, workers.run(|| 7)).await;
+            end.send(()).unwrap();
+            seven.unwrap().unwrap()
+        };
+        let (hanging, seven) = join!(hanging, other);
+        assert_eq!((hanging.unwrap(), seven), (true, 7));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_an_error_and_gives_its_thread_back() {
+        let workers = Workers::new();
+        for _ in 0..2 * MAX_THREADS {
+            let panicked = timeout(PATIENCE, workers.run(|| panic!("the test says so")));
+            let error = panicked.await.unwrap().unwrap_err().to_string();
+            assert!(error.contains("panicked"), "{error}");
+        }
+        assert_eq!(workers.run(|| 7).await.unwrap(), 7);
+    }
+}

@@ -211,6 +211,30 @@ fn d9_d10_what_else_a_file_may_hold_is_a_miss_that_says_why() {
 }
 
 #[test]
+fn what_is_no_record_before_it_is_sealed_is_not_decoded() {
+    let whole = record::encode(&record("abc", Some("read:a")), TAG_BYTES).unwrap();
+    assert!(record::decode(&whole).is_some());
+    let with = |at: usize, byte: u8| {
+        let mut bytes = whole.to_vec();
+        bytes[at] = byte;
+        bytes
+    };
+    let last = whole.len() - 1;
+    for (what, bytes) in [
+        ("no kind", with(0, 0)),
+        ("another kind", with(0, 2)),
+        ("scopes that are said to be absent", with(17, 0)),
+        ("scopes that are neither there nor absent", with(17, 2)),
+        ("a token that cannot stand in a header", with(last, b'\n')),
+        ("a token that is no text", with(last, 0xff)),
+        ("a byte too few", whole[..last].to_vec()),
+        ("a byte too many", [&whole[..], &b"x"[..]].concat()),
+    ] {
+        assert!(record::decode(&bytes).is_none(), "{what}");
+    }
+}
+
+#[test]
 fn k6_r8_a_record_opens_for_its_own_access_alone() {
     let sealer = Sealer::new();
     let sealed = sealer.seal(&access(), &record("abc", None)).unwrap();

@@ -70,6 +70,18 @@ async fn k9_it_remembers_refusals() {
     cache_suite::a_refusal_is_remembered_for_its_key_alone(&cache).await;
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is the environment of this process that is looked at"
+)]
+#[test]
+fn without_a_directory_it_is_the_environment_that_names_one() {
+    let cache = FileCache::builder().lookup(|name| std::env::var_os(name));
+    let expected = cache.build().map(|cache| cache.directory().to_owned());
+    let found = FileCache::new().map(|cache| cache.directory().to_owned());
+    assert_eq!(found, expected);
+}
+
 /// The bytes of a cache's entries.
 struct Files(PathBuf);
 

@@ -1,11 +1,18 @@
 //! `MokaCache` by itself: conformance, its bound, expiry, and what it shows.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::ready,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bloom_auth_cache::MokaCache;
 use bloom_auth_core::{
     AuthVersion, CacheAccess, ClientCredentials, ClientId, ClientSecret, Clock, Environment, Lease,
-    TokenCache, TokenProvider,
+    Timestamp, TokenCache, TokenProvider,
     test_util::{
         ManualClock, Reply, ScriptedTransport,
         cache_suite::{self, Leases},
@@ -151,6 +158,54 @@ async fn what_has_expired_is_not_given_out_and_makes_room() {
     let earlier = record("earlier", short.sent_at() - MINUTE, HOUR);
     cache.store(&access, &earlier).await.unwrap();
     assert_eq!(cache.load(&access).await.unwrap(), Some(earlier));
+}
+
+type Meddle = Box<dyn FnOnce() + Send>;
+
+/// A clock that does something once when it is read.
+#[derive(Clone, Default)]
+struct Meddling {
+    clock: ManualClock,
+    what: Arc<Mutex<Option<Meddle>>>,
+}
+
+impl fmt::Debug for Meddling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meddling")
+    }
+}
+
+impl Clock for Meddling {
+    fn now(&self) -> Timestamp {
+        let what = self.what.lock().unwrap().take();
+        if let Some(what) = what {
+            what();
+        }
+        self.clock.now()
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_an_expired_record_is_found_stays() {
+    let clock = Meddling::default();
+    let cache = MokaCache::builder(10).clock(clock.clone());
+    let cache = cache.build().unwrap();
+    let access = access("client");
+    let short = record("short", clock.clock.now().system_time(), MINUTE);
+    cache.store(&access, &short).await.unwrap();
+    clock.clock.advance(MINUTE);
+    let newer = record("newer", clock.clock.now().system_time(), HOUR);
+    let store = {
+        let (cache, access, newer) = (cache.clone(), access.clone(), newer.clone());
+        move || {
+            let mut context = Context::from_waker(Waker::noop());
+            let stored = pin!(cache.store(&access, &newer)).poll(&mut context);
+            assert!(matches!(stored, Poll::Ready(Ok(()))));
+        }
+    };
+    *clock.what.lock().unwrap() = Some(Box::new(store));
+    assert_eq!(cache.load(&access).await.unwrap(), None);
+    assert_eq!(cache.load(&access).await.unwrap(), Some(newer));
 }
 
 #[tokio::test]

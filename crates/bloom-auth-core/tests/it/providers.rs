@@ -475,6 +475,27 @@ fn who_is_idle_goes_when_another_comes() {
 }
 
 #[test]
+fn a_short_idle_time_is_told_to_a_part_of_it_and_looked_for_each_second() {
+    let millis = Duration::from_millis;
+    let clock = ManualClock::new();
+    let (builder, built) = counted(&clock);
+    let providers = builder.max_providers(100).idle_after(millis(800));
+    let providers = providers.build().unwrap();
+    built.anew(&providers, [1, 2]);
+    clock.advance(millis(600));
+    assert_eq!(built.anew(&providers, [1]), NONE);
+    // The second one is idle, and not yet looked for.
+    clock.advance(millis(300));
+    assert_eq!(built.anew(&providers, [3]), [3]);
+    assert_eq!(providers.len(), 3);
+    clock.advance(millis(100));
+    assert_eq!(built.anew(&providers, [4]), [4]);
+    assert_eq!(providers.len(), 3);
+    assert_eq!(built.anew(&providers, [1]), NONE);
+    assert_eq!(built.anew(&providers, [2]), [2]);
+}
+
+#[test]
 fn an_evicted_key_asks_the_cache_first() {
     let cache = TestCache::default();
     let transport = ScriptedTransport::new(["A", "B"].map(|name| token_reply(name, 3600)));

@@ -186,3 +186,44 @@ fn read(directory: &Path) {
     }
     println!("\nchild-{refused}\nchild-{control}\nchild-{opened}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn d22_a_file_that_is_longer_than_it_says_is_not_read() {
+    // Files of the kernel say that they are empty.
+    let opened = rustix::fs::open(
+        "/proc/self",
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY,
+        Mode::empty(),
+    );
+    let folder = UnixFolder(opened.unwrap());
+    let name = "auxv";
+    assert_eq!(fs::metadata(format!("/proc/self/{name}")).unwrap().len(), 0);
+    let Contents::Bytes(whole) = folder.read(name, 1 << 16).unwrap() else {
+        panic!("it is not read");
+    };
+    assert!(whole.len() > 16, "{whole:?}");
+    for max in [16, whole.len() - 1] {
+        let found = folder.read(name, max).unwrap();
+        assert_eq!(
+            found,
+            Contents::Refused("it is larger than any record"),
+            "{max}"
+        );
+    }
+    let found = folder.read(name, whole.len()).unwrap();
+    assert_eq!(found, Contents::Bytes(whole));
+}
+
+#[test]
+fn d22_no_more_names_are_read_than_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = open(&place.path().join("cache"));
+    for n in 0..20 {
+        folder.create(&format!("file-{n}"), b"").unwrap();
+    }
+    let names = folder.names(1000).unwrap();
+    let files = |names: &[String]| names.iter().filter(|it| it.starts_with("file-")).count();
+    assert_eq!(files(&names), 20);
+    assert_eq!(folder.names(8).unwrap().len(), 8);
+}

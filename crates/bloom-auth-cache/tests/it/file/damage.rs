@@ -1,15 +1,28 @@
 //! Files that are not what they should be: a miss, one warning, and the next
 //! store heals it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bloom_auth_cache::{FileCache, Sealer};
 use bloom_auth_core::{
-    CacheRecord, ClientSecret, Clock as _, TokenCache as _,
+    CacheAccess, CacheRecord, ClientSecret, Clock as _, TokenCache as _,
     test_util::{EventLog, ManualClock, documented_events, emitted_events},
 };
 
-use super::support::{Place, SECRET, Warnings, access, access_of, files, name, record};
+use super::support::{
+    Place, SECRET, Warnings, access, access_of, files, name, record, with_ending,
+};
+
+/// Where the record of this access is.
+fn file_of(directory: &Path, access: &CacheAccess) -> PathBuf {
+    let name = Sealer::new().name(access).unwrap();
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    directory.join(format!("{name}.v1.token"))
+}
 
 /// A load of this damage is a miss with one warning, however often it is
 /// tried; then a store heals it.
@@ -47,6 +60,59 @@ async fn d7_d9_a_file_that_was_cut_off_or_overwritten_is_a_miss_and_heals() {
     check(&place, &warnings, "trailing bytes", "it was changed").await;
     fs::write(&file, &whole).unwrap();
     assert_eq!(place.token().await.as_deref(), Some("first"));
+}
+
+#[tokio::test]
+async fn each_problem_of_each_file_is_warned_of_once_until_it_is_gone() {
+    let (place, warnings) = (Place::new(), Warnings::capture());
+    let other = access_of("another client", SECRET);
+    let (ours, theirs) = (
+        file_of(place.path(), &access()),
+        file_of(place.path(), &other),
+    );
+    for access in [&access(), &other] {
+        place.cache.store(access, &record("t", 100)).await.unwrap();
+    }
+    let warned = async |access: &CacheAccess| {
+        assert!(place.cache.load(access).await.unwrap().is_none());
+        let lines = warnings.take();
+        assert!(lines.len() <= 1, "{lines:?}");
+        lines.first().cloned().unwrap_or_default()
+    };
+    fs::write(&ours, "short").unwrap();
+    fs::write(&theirs, "short").unwrap();
+    for access in [&access(), &other] {
+        assert!(warned(access).await.contains("not a whole record"));
+        assert_eq!(warned(access).await, "");
+    }
+    // Another problem of the same file.
+    fs::write(&ours, [&b"bloomtok\x02"[..], &[0; 100]].concat()).unwrap();
+    assert!(warned(&access()).await.contains("another version (2)"));
+    assert_eq!(warned(&access()).await, "");
+    // A file that is well again changes nothing for the others.
+    place.store("healed", 10).await;
+    assert_eq!(place.token().await.as_deref(), Some("healed"));
+    assert_eq!(warned(&other).await, "");
+    fs::write(&ours, "short").unwrap();
+    assert!(warned(&access()).await.contains("not a whole record"));
+}
+
+#[tokio::test]
+async fn what_was_warned_of_is_not_remembered_without_bound() {
+    let (place, warnings) = (Place::new(), Warnings::capture());
+    place.store("ours", 100).await;
+    let directory = place.path().to_owned();
+    let damaged = async |n: usize| {
+        let access = access_of(&format!("client-{n}"), SECRET);
+        fs::write(file_of(&directory, &access), "short").unwrap();
+        assert!(place.cache.load(&access).await.unwrap().is_none());
+        warnings.take().len()
+    };
+    assert_eq!([damaged(0).await, damaged(0).await], [1, 0]);
+    for n in 1..=1024 {
+        assert_eq!(damaged(n).await, 1, "{n}");
+    }
+    assert_eq!(damaged(0).await, 1);
 }
 
 #[tokio::test]
@@ -200,6 +266,16 @@ async fn k7_a_rotated_secret_is_a_miss_unless_the_previous_one_is_given() {
     lenient.remove(&rotated, &hash("before")).await.unwrap();
     assert_eq!(token().await, None);
     strict.store(&access(), &record("before")).await.unwrap();
+    assert_eq!(token().await.as_deref(), Some("before"));
+    // Nor does it matter that there is a file under the new one, if that is of
+    // no use.
+    lenient.store(&rotated, &record("after")).await.unwrap();
+    let before = file_of(strict.directory(), &access());
+    for file in with_ending(files(strict.directory()), ".token") {
+        if file != before {
+            fs::write(file, "short").unwrap();
+        }
+    }
     assert_eq!(token().await.as_deref(), Some("before"));
     clock.advance(Duration::from_secs(60));
     assert_eq!(token().await, None);

@@ -188,11 +188,24 @@ impl Script {
     /// The last call of this name before the record is written, at which this
     /// happens.
     fn before_writing(&self, name: &str, fault: &str) -> String {
+        format!("{name}:{fault}:when={}", self.last_before_writing(name))
+    }
+
+    /// The call before the one that opens the temporary file, which opens the
+    /// record that is there.
+    fn when_looking(&self, fault: &str) -> String {
+        format!(
+            "openat:{fault}:when={}",
+            self.last_before_writing("openat") - 1
+        )
+    }
+
+    fn last_before_writing(&self, name: &str) -> usize {
         let is_write = |(name, _): &(String, usize)| name == "write";
         let written = self.calls.iter().position(is_write).unwrap();
         let mut before = self.calls[..written].iter().rev();
         let (_, when) = before.find(|(call, _)| call == name).unwrap();
-        format!("{name}:{fault}:when={when}")
+        *when
     }
 
     /// The calls until the caller is told.
@@ -289,6 +302,24 @@ fn d1_d3_d4_a_store_that_fails_leaves_the_old_record_and_no_leftover() {
     // Interrupted calls are repeated.
     let fault = "write:error=EINTR:when=1".to_owned();
     check_store(&script, &[fault], "stored", Some("new"));
+}
+
+#[test]
+fn d13_a_record_that_may_not_be_read_is_replaced() {
+    const TEST: &str = "file::injected::d13_a_record_that_may_not_be_read_is_replaced";
+    if let Some((role, directory)) = role() {
+        return act(&role, &directory);
+    }
+    let Some(script) = Script::new(TEST, "store") else {
+        return;
+    };
+    for error in ["EACCES", "EPERM"] {
+        let fault = script.when_looking(&format!("error={error}"));
+        check_store(&script, &[fault], "stored", Some("new"));
+    }
+    // The control: it was the call that looks for the record.
+    let fault = script.when_looking("error=EIO");
+    check_store(&script, &[fault], "could not be read", Some("old"));
 }
 
 #[test]

@@ -166,6 +166,35 @@ async fn d13_a_directory_that_others_may_enter_is_not_used() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn d13_a_directory_of_another_user_is_not_used() {
+    let test = "d13_a_directory_of_another_user_is_not_used";
+    if !geteuid().is_root() {
+        return skip(test, "only root can give a directory to another user");
+    }
+    let place = Place::new();
+    place.store("first", 100).await;
+    chown(place.path(), Some(65_534), None).unwrap();
+    assert_eq!(mode(place.path()), 0o700);
+    let before = files(place.path());
+    let hash = record("first", 1).token().hash();
+    let errors = [
+        place.cache.load(&access()).await.map(drop),
+        place.cache.store(&access(), &record("t", 1)).await,
+        place.cache.lease(&access()).await.map(drop),
+        place.cache.remove(&access(), &hash).await,
+    ];
+    for error in errors {
+        let error = chain(&error.unwrap_err());
+        assert!(error.contains("belongs to another user"), "{error}");
+    }
+    assert_eq!(files(place.path()), before);
+    // The control.
+    chown(place.path(), Some(geteuid().as_raw()), None).unwrap();
+    assert_eq!(place.token().await.as_deref(), Some("first"));
+}
+
 #[tokio::test]
 async fn d11_a_directory_that_is_a_link_or_a_file_is_not_used() {
     let place = Place::new();
@@ -228,8 +257,8 @@ async fn lock_files(place: &Place) -> Vec<std::path::PathBuf> {
 type Plant = fn(&Path);
 
 #[tokio::test]
-async fn d13_a_lock_file_that_others_could_have_locked_is_replaced() {
-    let plants: [(&str, Plant); 5] = [
+async fn d11_d13_a_lock_file_that_others_could_have_locked_is_replaced() {
+    let plants: [(&str, Plant); 7] = [
         ("mode 0644", |file| set_mode(file, 0o644)),
         ("mode 0660", |file| set_mode(file, 0o660)),
         ("a second name", |file| {
@@ -243,8 +272,20 @@ async fn d13_a_lock_file_that_others_could_have_locked_is_replaced() {
             fs::remove_file(file).unwrap();
             drop(UnixListener::bind(file).unwrap());
         }),
+        ("a pipe", |file| {
+            fs::remove_file(file).unwrap();
+            let made = Command::new("mkfifo")
+                .args(["-m", "600"])
+                .arg(file)
+                .status();
+            assert!(made.unwrap().success());
+        }),
+        ("another user's", |file| {
+            chown(file, Some(65_534), None).unwrap()
+        }),
     ];
-    for (what, plant) in plants {
+    let is_possible = |what| geteuid().is_root() || what != "another user's";
+    for (what, plant) in plants.into_iter().filter(|(what, _)| is_possible(*what)) {
         let place = Place::new();
         let locks = lock_files(&place).await;
         assert_eq!(locks.len(), 2);

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::{PermissionsExt as _, chown, symlink},
     path::PathBuf,
     time::Duration,
 };
@@ -10,7 +10,12 @@ use std::{
 use bloom_auth_cache::FileCache;
 use bloom_auth_core::{CacheRecord, Clock as _, TokenCache as _, test_util::ManualClock};
 
-use super::support::{Place, access};
+use rustix::{
+    fs::{AtFlags, CWD, Timespec, Timestamps, utimensat},
+    process::geteuid,
+};
+
+use super::support::{Place, access, with_ending};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -92,6 +97,68 @@ async fn d27_leftovers_of_ours_are_swept_and_nothing_else() {
     lock.unlock().unwrap();
     store_anew(&place).await;
     assert!(!held.exists());
+}
+
+#[tokio::test]
+async fn d27_what_is_not_ours_is_no_leftover() {
+    let place = Place::new();
+    place.store("t", 100).await;
+    let then = Timespec {
+        tv_sec: 1_000_000_000,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: then,
+        last_modification: then,
+    };
+    // Old itself, and not only what it leads to.
+    let link = place.path().join(temporary(1));
+    symlink("/nonexistent/elsewhere", &link).unwrap();
+    utimensat(CWD, &link, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    let mut kept = vec![link];
+    if geteuid().is_root() {
+        let path = plant(&place, &temporary(2), 365 * DAY);
+        chown(&path, Some(65_534), None).unwrap();
+        kept.push(path);
+    }
+    // The control: what is ours goes.
+    let swept = plant(&place, &temporary(3), 365 * DAY);
+    store_anew(&place).await;
+    assert!(!swept.exists());
+    for path in kept {
+        assert!(fs::symlink_metadata(&path).is_ok(), "{path:?}");
+    }
+}
+
+#[tokio::test]
+async fn d27_a_sweep_of_records_is_bounded_and_gets_to_everything_in_the_end() {
+    let place = Place::new();
+    place.store("t", 100).await;
+    let records = |place: &Place| with_ending(place.files(), ".token").len();
+    for n in 0..1000 {
+        plant(&place, &format!("{n:064x}.v1.token"), 31 * DAY);
+    }
+    let mut left = vec![1001];
+    while left.last() != Some(&1) {
+        store_anew(&place).await;
+        left.push(records(&place));
+        assert!(left.len() < 20, "{left:?}");
+    }
+    // Some each time, and not all at once.
+    assert!(left.len() > 4, "{left:?}");
+    // Nor is it always the same ones that are looked at: old ones are found
+    // among many that stay.
+    for n in 0..600 {
+        let age = if n % 20 == 0 { 31 * DAY } else { DAY };
+        plant(&place, &format!("{n:064x}.v1.token"), age);
+    }
+    for sweeps in 0.. {
+        assert!(sweeps < 200, "{} records", records(&place));
+        if records(&place) == 571 {
+            break;
+        }
+        store_anew(&place).await;
+    }
 }
 
 #[tokio::test]
