@@ -100,16 +100,17 @@ async fn holding(held: Held) -> (TokenProvider, Gate) {
     (provider, gate)
 }
 
-/// Plays herds of any size on any number of workers: many times in the long
-/// form, and a few otherwise, with the largest on two workers alone.
+/// Plays herds of any size on any number of workers: hundreds of times in the
+/// long form, and a few otherwise, with the largest on two workers alone.
 fn herds(held: Held, scene: impl AsyncFn(TokenProvider, Gate, usize)) {
-    for (n, repetitions) in [(10, 5), (100, 2), (1000, 1), (10_000, 1)] {
+    let rows = [(10, 5, 200), (100, 2, 200), (1000, 1, 200), (10_000, 1, 50)];
+    for (n, few, many) in rows {
         for workers in [0, 2, 8] {
             if n == 10_000 && workers != 2 && !is_long() {
                 continue;
             }
             let runtime = real(workers);
-            for _ in 0..if is_long() { 200 } else { repetitions } {
+            for _ in 0..if is_long() { many } else { few } {
                 runtime.block_on(async {
                     let (provider, gate) = holding(held).await;
                     scene(provider, gate, n).await;
