@@ -373,7 +373,7 @@ impl Fetch {
         };
         let patience = deadline.saturating_duration_since(Instant::now());
         self.mark_for(nanos(patience));
-        match timeout_at(deadline, limit.place()).await {
+        match timeout_at(deadline, limit.place(self.shared.patience())).await {
             Ok(place) => Ok(Some(place)),
             Err(_) => {
                 let full = "it was not asked: the fetch limit was reached all the time";

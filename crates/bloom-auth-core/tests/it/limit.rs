@@ -161,6 +161,50 @@ fn f9_a_runtime_that_is_dropped_gives_back_its_places() {
 }
 
 #[test]
+fn f9_a_runtime_that_stands_still_keeps_no_place() {
+    let (gate, limit) = (Gate::default(), FetchLimit::new(1).unwrap());
+    // One has the place, and some will have their turn and not know it.
+    let asleep: Vec<_> = (0..5).map(|_| limited(&limit, gate.clone())).collect();
+    let still = paused();
+    let _calls = still.block_on(async {
+        let calls: Vec<_> = asleep.iter().map(begin).collect();
+        settle().await;
+        calls
+    });
+    assert_eq!(gate.requests(), 1);
+    paused().block_on(async {
+        let start = Instant::now();
+        let mut calls = [(); 2].map(|()| begin(&limited(&limit, gate.clone())));
+        // An attempt timeout and an eighth, and then a second for each that was
+        // called and did not come.
+        sleep(SECOND * 61 / 4).await;
+        settle().await;
+        assert_eq!(gate.requests(), 2, "{:?}", start.elapsed());
+        assert!(poll(calls[1].as_mut()).is_pending());
+        gate.answer(2);
+        settle().await;
+        gate.answer(3);
+        for call in calls {
+            call.await.unwrap();
+        }
+        assert_eq!(gate.requests(), 3);
+    });
+    // Who was passed over is the next one when it wakes up.
+    still.block_on(async {
+        for request in 4..8 {
+            settle().await;
+            assert_eq!(gate.requests(), request);
+            gate.answer(request);
+        }
+        settle().await;
+        for provider in &asleep[1..] {
+            assert!(ready(provider.token()).unwrap().is_ok());
+        }
+    });
+    assert_eq!(gate.requests(), 7);
+}
+
+#[test]
 fn f9_a_server_that_never_answers_holds_a_place_for_one_attempt() {
     paused().block_on(async {
         let limit = FetchLimit::new(1).unwrap();
