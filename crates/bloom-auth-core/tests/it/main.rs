@@ -35,6 +35,8 @@ mod runtimes;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod support;

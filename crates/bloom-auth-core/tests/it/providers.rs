@@ -226,7 +226,7 @@ fn a_factory_that_fails_or_panics_is_asked_again() {
 }
 
 #[test]
-fn k_limits_that_cannot_work_are_refused() {
+fn k14_limits_that_cannot_work_are_refused() {
     for (max, idle_after, setting) in [
         (0, HOUR, Some("maximum number of providers")),
         (1, Duration::ZERO, Some("idle time")),
