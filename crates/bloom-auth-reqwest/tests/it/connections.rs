@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use bloom_auth_core::{TransportErrorKind, test_util::Turn};
+use bloom_auth_core::{
+    ClientCredentials, ClientId, ClientSecret, Environment, ErrorKind, TokenProvider,
+    TransportErrorKind,
+    test_util::{FixedEntropy, ManualClock, Turn},
+};
 use bloom_auth_reqwest::ReqwestTransport;
 
 use crate::support::{OK, failure_kind, ok, serve, status};
@@ -42,6 +46,45 @@ async fn n6_n7_a_slow_answer_is_ended_by_the_total_timeout() {
         let kind = failure_kind(&transport(2 * SHORT), &server.origin()).await;
         assert_eq!(kind, TransportErrorKind::Timeout, "{case}");
         server.until(|seen| seen.hangups == 1).await;
+    }
+}
+
+/// The engine makes three attempts, then single ones. Were the client or what it
+/// is made of to try again too, the server would see more of them.
+#[tokio::test]
+async fn f4_the_engine_alone_tries_again() {
+    let unavailable = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{";
+    for (case, turn, kind) in [
+        ("a status", Turn::new().send(unavailable), ErrorKind::Server),
+        ("no answer", Turn::new(), ErrorKind::Interrupted),
+        ("a reset", Turn::new().reset(), ErrorKind::Interrupted),
+        (
+            "half a body",
+            Turn::new().send(half),
+            ErrorKind::Interrupted,
+        ),
+    ] {
+        let server = serve(turn).await;
+        let environment = Environment::custom(server.origin(), server.origin())
+            .allow_insecure_loopback()
+            .build()
+            .unwrap();
+        let (id, secret) = (ClientId::new("id").unwrap(), ClientSecret::new("secret"));
+        let credentials = ClientCredentials::new(id, secret.unwrap());
+        let clock = ManualClock::new();
+        let provider = TokenProvider::builder(environment, credentials, transport(LONG))
+            .clock(clock.clone())
+            .entropy(FixedEntropy::LEAST)
+            .build()
+            .unwrap();
+        for requests in [3, 4, 5] {
+            let error = provider.token().await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{case}");
+            assert_eq!(server.seen().requests.len(), requests, "{case}");
+            assert_eq!(server.seen().connections, requests, "{case}");
+            clock.advance(error.retry_after().unwrap());
+        }
     }
 }
 
