@@ -57,19 +57,25 @@ impl Setup {
 
 /// What is logged on this thread.
 #[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Warnings(Arc<Mutex<Vec<u8>>>);
 
 impl Warnings {
     fn during<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _guard = self.begin();
+        run()
+    }
+
+    /// Until the guard is dropped.
+    pub(super) fn begin(&self) -> tracing::subscriber::DefaultGuard {
         let writer = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::with_default(subscriber, run)
+        tracing::subscriber::set_default(subscriber)
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
     }

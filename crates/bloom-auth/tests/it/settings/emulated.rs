@@ -1,14 +1,23 @@
 //! The whole way over TLS: settings from the environment, a token from the
 //! emulator, a call of its API; and secrets and tokens that change on the way.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use bloom_auth::{BloomAuth, ErrorKind, Rejection, TokenState};
+use bloom_auth::{
+    BloomAuth, ClientId, Clock, ErrorKind, FileCredentials, Rejection, ReqwestTransport,
+    TokenProvider, TokenState,
+};
+use bloom_auth_core::test_util::ManualClock;
 use bloom_auth_emulator::Emulator;
 use http::StatusCode;
 use tempfile::TempDir;
 
-use super::{Variables, text_of};
+use super::{Variables, cached::Warnings, text_of};
 
 /// An emulator, and the files and variables that lead to it.
 struct Setup {
@@ -68,6 +77,14 @@ impl Setup {
             .get(url)
             .header("authorization", authorization);
         request.send().await.unwrap().status()
+    }
+}
+
+/// The output of a future that is ready when it is first polled.
+fn ready<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 
@@ -155,6 +172,59 @@ async fn k7_a_secret_that_is_rotated_in_its_file_is_picked_up() {
         (counts.tokens_issued, counts.token_requests_refused),
         (2, 0)
     );
+}
+
+#[tokio::test]
+async fn k8_a_revoked_secret_is_an_event_and_no_error_while_the_token_lasts() {
+    let setup = Setup::new().await;
+    let ca = setup.emulator.ca_pem().unwrap();
+    let transport = ReqwestTransport::builder().with_root_certificate(ca);
+    let id = ClientId::new(setup.emulator.client_id()).unwrap();
+    let clock = ManualClock::new();
+    let provider = TokenProvider::builder(
+        setup.build().environment().clone(),
+        FileCredentials::new(id, secret_file(setup.directory.path())),
+        transport.unwrap().build().unwrap(),
+    )
+    .clock(clock.clone())
+    .build()
+    .unwrap();
+    let first = provider.token().await.unwrap();
+    let lifetime = first.expires_at().duration_since(clock.now().system_time());
+    let warnings = Warnings::default();
+    let guard = warnings.begin();
+
+    let secret = setup.emulator.rotate_secret();
+    clock.advance(lifetime.unwrap() - Duration::from_secs(300));
+    for refused in 1..=3 {
+        // A caller starts the refresh; nobody notices what becomes of it.
+        for _ in 0..100 {
+            assert_eq!(ready(provider.token()).unwrap().unwrap(), first);
+        }
+        let error = provider.refresh().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ClientRefused);
+        assert_eq!(setup.emulator.counts().token_requests_refused, refused);
+        let told = |line: &&String| {
+            line.contains("no access token was fetched") && line.contains("outcome=ClientRefused")
+        };
+        let lines = warnings.lines();
+        assert_eq!(lines.iter().filter(told).count() as u64, refused);
+        clock.advance(error.retry_after().unwrap());
+    }
+
+    // The next refusal would be in force for seconds.
+    let error = provider.refresh().await.unwrap_err();
+    assert!(error.retry_after() > Some(Duration::from_secs(5)));
+    setup.write_secret(&secret);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(ready(provider.token()).unwrap().unwrap(), first);
+    while provider.status().is_fetching {
+        tokio::task::yield_now().await;
+    }
+    assert_ne!(ready(provider.token()).unwrap().unwrap(), first);
+    drop(guard);
+    let counts = setup.emulator.counts();
+    assert_eq!((counts.tokens_issued, counts.token_requests), (2, 6));
 }
 
 #[tokio::test]
