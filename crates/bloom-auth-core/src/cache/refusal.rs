@@ -12,7 +12,7 @@ const MAX_CLOCK_DIFFERENCE: u64 = 300 * 1_000_000_000;
 const MAX_WAIT: u64 = 300 * 1_000_000_000;
 
 /// That a server refused credentials, or what they asked for, as caches keep
-/// it. Its times are wall-clock times, as those of a [`CacheRecord`].
+/// it. Its times are wall-clock times, as those of a [`CacheRecord`](crate::CacheRecord).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     kind: RefusalKind,
