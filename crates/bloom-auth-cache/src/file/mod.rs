@@ -58,6 +58,11 @@ const MAX_WARNED: usize = 1024;
 /// holder dies. Where locks do not work (some network file systems),
 /// processes may fetch at the same time, and nothing worse happens.
 ///
+/// A process that forks while it fetches shares its lock with the child until
+/// the fetch is over; should it end before that, the child keeps the lock as
+/// long as it lives, and others wait for some seconds before each fetch. So fork
+/// first, and build providers then.
+///
 /// Clones share what they know; caches with the same directory share the
 /// files, in one process or in several.
 ///

@@ -154,21 +154,30 @@ impl<'a, F: Folder> Protocol<'a, F> {
     ) -> Result<String, CacheError> {
         let names = Names::new(self.sealer, access)?;
         let folder = self.open_or_create()?;
+        // Written before the lock is taken, since it is disks that are slow.
+        let sealed = self.sealer.seal(access, record)?;
+        let temporary = Self::write(&folder, &sealed)
+            .map_err(|error| self.error("could not be written to", error))?;
         // Without the lock a later record might be overwritten, and be fetched
         // again: less of a loss than not to keep this one.
         let lock = Self::lock_for_writing(&folder, &names);
-        if let Found::Entry(current) = self.look(&folder, &names, access)?
+        // What cannot be read is of no use to anybody.
+        let current = self.look(&folder, &names, access);
+        if let Ok(Found::Entry(current)) = current
             && rules::stays(&current, record, self.now)
         {
+            let _ = folder.remove(&temporary);
             return Ok(names.record);
         }
-        let sealed = self.sealer.seal(access, record)?;
-        Self::replace(&folder, &names.record, &sealed)
+        Self::rename(&folder, &temporary, &names.record)
             .map_err(|error| self.error("could not be written to", error))?;
         // There is a token, so the credentials are good. If this fails, that
         // is found out a little later.
         let _ = folder.remove(&names.refusal);
         drop(lock);
+        folder
+            .sync()
+            .map_err(|error| self.error("could not be written to", error))?;
         if sweep {
             // Whatever goes wrong with leftovers, the record is kept.
             let _ = Self::sweep(&folder, &names.record);
@@ -238,7 +247,9 @@ impl<'a, F: Folder> Protocol<'a, F> {
         let names = Names::new(self.sealer, access)?;
         let folder = self.open_or_create()?;
         let sealed = self.sealer.seal_refusal(access, refusal)?;
-        Self::replace(&folder, &names.refusal, &sealed)
+        Self::write(&folder, &sealed)
+            .and_then(|temporary| Self::rename(&folder, &temporary, &names.refusal))
+            .and_then(|()| folder.sync())
             .map_err(|error| self.error("could not be written to", error))?;
         Ok(names.refusal)
     }
@@ -318,32 +329,32 @@ impl<'a, F: Folder> Protocol<'a, F> {
         }
     }
 
-    /// Puts these bytes under this name, all of them or none.
-    fn replace(folder: &F, name: &str, bytes: &[u8]) -> io::Result<()> {
+    /// Writes a file of a name that nobody knows, and makes it durable.
+    fn write(folder: &F, bytes: &[u8]) -> io::Result<String> {
         let mut taken = 0;
-        let temporary = loop {
+        loop {
             let temporary = temporary_name()?;
-            match folder.create(&temporary, bytes) {
-                Ok(()) => break temporary,
-                // It was there before us: not ours to remove.
-                Err(error)
-                    if error.kind() == io::ErrorKind::AlreadyExists && taken < NAME_TRIES =>
-                {
-                    taken += 1;
-                }
-                Err(error) => {
-                    if error.kind() != io::ErrorKind::AlreadyExists {
-                        let _ = folder.remove(&temporary);
-                    }
-                    return Err(error);
-                }
+            let error = match folder.create(&temporary, bytes) {
+                Ok(()) => return Ok(temporary),
+                Err(error) => error,
+            };
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                let _ = folder.remove(&temporary);
+                return Err(error);
             }
-        };
-        if let Err(error) = folder.rename(&temporary, name) {
-            let _ = folder.remove(&temporary);
-            return Err(error);
+            // It was there before us: not ours to remove.
+            if taken == NAME_TRIES {
+                return Err(error);
+            }
+            taken += 1;
         }
-        folder.sync()
+    }
+
+    /// Puts a file that was written under its name.
+    fn rename(folder: &F, temporary: &str, name: &str) -> io::Result<()> {
+        folder.rename(temporary, name).inspect_err(|_| {
+            let _ = folder.remove(temporary);
+        })
     }
 
     /// Waits a moment for whoever is writing; `None` if that takes longer, or
@@ -384,12 +395,27 @@ impl<'a, F: Folder> Protocol<'a, F> {
             // What cannot be removed is no reason to leave the rest.
             let _ = match kind {
                 Kind::Temporary if age > MAX_TEMPORARY_AGE => folder.remove(name),
-                Kind::Entry if age > MAX_ENTRY_AGE => folder.remove(name),
+                Kind::Entry(entry) if age > MAX_ENTRY_AGE => {
+                    Self::remove_entry(folder, name, entry, modified)
+                }
                 Kind::Lock(entry) if age > MAX_ENTRY_AGE => Self::remove_lock(folder, name, entry),
                 _ => Ok(()),
             };
         }
         Ok(())
+    }
+
+    /// Removes an entry, unless somebody writes it or has written it since.
+    fn remove_entry(
+        folder: &F,
+        name: &str,
+        entry: &str,
+        modified: Option<SystemTime>,
+    ) -> io::Result<()> {
+        match Lock::try_take(folder, &format!("{entry}{LOCK}"))? {
+            Some(_lock) if folder.modified(name)? == modified => folder.remove(name),
+            _ => Ok(()),
+        }
     }
 
     /// Removes a lock file, if its entry is gone and nobody has the lock.
@@ -408,7 +434,8 @@ impl<'a, F: Folder> Protocol<'a, F> {
 /// What a file of ours is.
 enum Kind<'a> {
     Temporary,
-    Entry,
+    /// Of this name.
+    Entry(&'a str),
     /// Of the entry with this name.
     Lock(&'a str),
 }
@@ -429,7 +456,7 @@ impl<'a> Kind<'a> {
         let (entry, ending) = name.split_at_checked(64)?;
         match ending {
             _ if !is_hex(entry, 64) => None,
-            RECORD | REFUSAL => Some(Self::Entry),
+            RECORD | REFUSAL => Some(Self::Entry(entry)),
             LOCK | LEASE => Some(Self::Lock(entry)),
             _ => None,
         }

@@ -115,12 +115,6 @@ struct Crowded(Platform);
 
 impl Folder for Crowded {
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        for lock in self.0.names(100)? {
-            if lock.ends_with(".v1.lock") {
-                let lock = Lock::try_take(&self.0, &lock)?;
-                assert!(lock.is_none(), "it is written without the lock");
-            }
-        }
         let taken = TAKEN.get();
         if taken > 0 {
             TAKEN.set(taken - 1);
@@ -139,6 +133,12 @@ impl Folder for Crowded {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        for lock in self.0.names(100)? {
+            if lock.ends_with(".v1.lock") {
+                let lock = Lock::try_take(&self.0, &lock)?;
+                assert!(lock.is_none(), "it is replaced without the lock");
+            }
+        }
         self.0.rename(from, to)
     }
 

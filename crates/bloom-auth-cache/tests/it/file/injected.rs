@@ -188,31 +188,29 @@ impl Script {
     /// The last call of this name before the record is written, at which this
     /// happens.
     fn before_writing(&self, name: &str, fault: &str) -> String {
-        format!("{name}:{fault}:when={}", self.last_before_writing(name))
+        format!("{name}:{fault}:when={}", self.last_before("write", name))
     }
 
-    /// The call before the one that opens the temporary file, which opens the
-    /// record that is there.
+    /// The call that opens the record which is there, after that.
     fn when_looking(&self, fault: &str) -> String {
         format!(
             "openat:{fault}:when={}",
-            self.last_before_writing("openat") - 1
+            self.last_before("renameat", "openat")
         )
     }
 
-    fn last_before_writing(&self, name: &str) -> usize {
-        let is_write = |(name, _): &(String, usize)| name == "write";
-        let written = self.calls.iter().position(is_write).unwrap();
-        let mut before = self.calls[..written].iter().rev();
+    fn last_before(&self, next: &str, name: &str) -> usize {
+        let next = self.calls.iter().position(|(call, _)| call == next);
+        let mut before = self.calls[..next.unwrap()].iter().rev();
         let (_, when) = before.find(|(call, _)| call == name).unwrap();
         *when
     }
 
-    /// The calls until the caller is told.
-    fn until_reported(&self) -> &[(String, usize)] {
-        let is_write = |(name, _): &(String, usize)| name == "write";
-        let reported = self.calls.iter().rposition(is_write).unwrap();
-        &self.calls[..=reported]
+    /// The calls until all is on the disk.
+    fn until_durable(&self) -> &[(String, usize)] {
+        let is_sync = |(name, _): &(String, usize)| name == "fsync";
+        let durable = self.calls.iter().rposition(is_sync).unwrap();
+        &self.calls[..=durable]
     }
 
     fn run(&self, place: &Place, faults: &[String]) -> Run {
@@ -313,13 +311,10 @@ fn d13_a_record_that_may_not_be_read_is_replaced() {
     let Some(script) = Script::new(TEST, "store") else {
         return;
     };
-    for error in ["EACCES", "EPERM"] {
+    for error in ["EACCES", "EPERM", "EIO", "ESTALE"] {
         let fault = script.when_looking(&format!("error={error}"));
         check_store(&script, &[fault], "stored", Some("new"));
     }
-    // The control: it was the call that looks for the record.
-    let fault = script.when_looking("error=EIO");
-    check_store(&script, &[fault], "could not be read", Some("old"));
 }
 
 #[test]
@@ -484,12 +479,10 @@ fn d17_what_is_renamed_is_on_the_disk_already() {
         .map(|(name, _)| name.as_str())
         .filter(|name| ["write", "fsync", "renameat", "unlinkat"].contains(name))
         .collect();
-    // Then a refusal is lifted, and whoever waits for the store is woken.
-    let then = ["unlinkat", "write"];
-    assert_eq!(
-        order,
-        [&["write", "fsync", "renameat", "fsync"][..], &then].concat()
-    );
+    // In between a refusal is lifted; whoever waits is woken last, if he
+    // sleeps already.
+    let order = order.strip_suffix(&["write"]).unwrap_or(&order);
+    assert_eq!(order, ["write", "fsync", "renameat", "unlinkat", "fsync"]);
 }
 
 #[test]
@@ -502,7 +495,7 @@ fn x3_a_writer_killed_at_any_call_leaves_the_old_record_or_the_new_one() {
     let Some(script) = Script::new(TEST, "store") else {
         return;
     };
-    let calls = script.until_reported();
+    let calls = script.until_durable();
     assert!(calls.len() > 12, "{calls:?}");
     let (mut old_ones, mut new_ones) = (0, 0);
     for (call, when) in calls {
