@@ -206,11 +206,12 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
     /// asks the factory again.
     pub fn get(&self, key: &K) -> Result<TokenProvider, ConfigurationError> {
         let inner = &*self.0;
-        let shard = inner.shard(key);
+        let hash = inner.hasher.hash_one(key);
+        let shard = inner.shard(hash);
         // Each round is a removal that came between: what the factory built may
         // be what was to be removed.
         loop {
-            let absent = match shard.get(key, inner.now(), inner.limits) {
+            let absent = match shard.get(key, hash, inner.now(), inner.limits) {
                 Ok(provider) => return Ok(provider),
                 Err(absent) => absent,
             };
@@ -230,7 +231,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
     /// fetch of it ends. Calls that begin after this get a provider that the
     /// factory builds after this.
     pub fn remove(&self, key: &K) -> bool {
-        self.0.shard(key).remove(key, &self.0.total)
+        let hash = self.0.hasher.hash_one(key);
+        self.0.shard(hash).remove(key, hash, &self.0.total)
     }
 
     /// How many providers there are.
@@ -246,16 +248,15 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
     }
 }
 
-impl<K: Hash> Inner<K> {
+impl<K> Inner<K> {
     #[expect(
         clippy::indexing_slicing,
         reason = "the remainder is less than the number of shards, which is not 0"
     )]
-    fn shard(&self, key: &K) -> &Shard<K> {
+    fn shard(&self, hash: u64) -> &Shard<K> {
         match &*self.shards {
             [only] => only,
             shards => {
-                let hash = self.hasher.hash_one(key);
                 // The remainder by a power of two: its high bits do not count.
                 &shards[hash as usize % shards.len()]
             }

@@ -18,6 +18,8 @@ use crate::provider::TokenProvider;
 
 const SECOND: u64 = 1_000_000_000;
 
+const REMOVAL_SLOTS: usize = 64;
+
 /// Idleness is told to this part of its time.
 const PRECISION: u64 = 16;
 
@@ -30,8 +32,9 @@ struct Entries<K> {
     map: HashMap<K, Entry>,
     /// How many entries there have been.
     added: u64,
-    /// How many times one was to be removed.
-    removals: u64,
+    /// How many times one was to be removed, by a part of the key's hash: the
+    /// removal of one key holds up few others.
+    removals: [u64; REMOVAL_SLOTS],
     /// How many may come before the next search for some that may go.
     respite: usize,
     /// When to look for idle ones.
@@ -64,6 +67,7 @@ impl Entry {
 
 /// No provider was there.
 pub(super) struct Absent {
+    slot: usize,
     removals: u64,
 }
 
@@ -72,19 +76,28 @@ impl<K: Eq + Hash> Shard<K> {
         Self(RwLock::new(Entries {
             map: HashMap::new(),
             added: 0,
-            removals: 0,
+            removals: [0; REMOVAL_SLOTS],
             respite: 0,
             sweep_at: 0,
         }))
     }
 
-    pub(super) fn get(&self, key: &K, now: u64, limits: Limits) -> Result<TokenProvider, Absent> {
+    /// The hash is the key's, by whatever hasher, always the same.
+    pub(super) fn get(
+        &self,
+        key: &K,
+        hash: u64,
+        now: u64,
+        limits: Limits,
+    ) -> Result<TokenProvider, Absent> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
         match entries.map.get(key) {
             Some(entry) => Ok(entry.take(now, limits)),
-            None => Err(Absent {
-                removals: entries.removals,
-            }),
+            None => {
+                let slot = slot(hash);
+                let removals = entries.removals.get(slot).copied().unwrap_or_default();
+                Err(Absent { slot, removals })
+            }
         }
     }
 
@@ -104,7 +117,7 @@ impl<K: Eq + Hash> Shard<K> {
         // code is dropped, which these and the parameters hold.
         let mut evicted = Vec::new();
         let mut locked = self.write(total);
-        if locked.entries.removals != absent.removals {
+        if locked.entries.removals.get(absent.slot) != Some(&absent.removals) {
             return None;
         }
         if let Some(entry) = locked.entries.map.get(&key) {
@@ -124,9 +137,11 @@ impl<K: Eq + Hash> Shard<K> {
 
     /// Removes a provider, and sees to it that one which is being built is
     /// built anew.
-    pub(super) fn remove(&self, key: &K, total: &AtomicUsize) -> bool {
+    pub(super) fn remove(&self, key: &K, hash: u64, total: &AtomicUsize) -> bool {
         let mut locked = self.write(total);
-        locked.entries.removals += 1;
+        if let Some(removals) = locked.entries.removals.get_mut(slot(hash)) {
+            *removals += 1;
+        }
         let removed = locked.entries.map.remove_entry(key);
         drop(locked);
         removed.is_some()
@@ -140,6 +155,11 @@ impl<K: Eq + Hash> Shard<K> {
             total,
         }
     }
+}
+
+/// By bits that have not chosen the shard.
+fn slot(hash: u64) -> usize {
+    usize::try_from(hash >> 32).unwrap_or_default() % REMOVAL_SLOTS
 }
 
 /// A shard that is locked. However that ends, by a panic of the key too, the
