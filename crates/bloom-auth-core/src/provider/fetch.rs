@@ -35,9 +35,12 @@ use crate::{
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MILLISECOND;
 
-/// What a cache may take when a usable token is at hand, and when none is.
+/// What a cache may take when a usable token is at hand, and when none is. To
+/// store, it always has the longer time: nobody who has the token waits for
+/// that, and those who share the cache are waiting for it.
 const CACHE_BUDGET_WARM: Duration = Duration::from_millis(100);
 const CACHE_BUDGET_COLD: Duration = Duration::from_secs(1);
+const STORE: &str = "store";
 
 /// How often a token request that is under way is looked at, in case that the
 /// machine was suspended meanwhile.
@@ -212,6 +215,11 @@ impl Fetch {
                 return Search::Fetch(lease);
             }
             if is_ahead {
+                // Whoever has the lease may never free it, and there is not
+                // much time left.
+                if self.shared.is_running_out() {
+                    return Search::Fetch(None);
+                }
                 return Search::Elsewhere;
             }
         }
@@ -270,13 +278,13 @@ impl Fetch {
 
     async fn store_refusal(&self, access: &CacheAccess, failure: &Failure) {
         if let Some(refusal) = self.shared.refusal_of(failure) {
-            self.with_cache("store", |cache| cache.store_refusal(access, &refusal))
+            self.with_cache(STORE, |cache| cache.store_refusal(access, &refusal))
                 .await;
         }
     }
 
     async fn store(&self, access: &CacheAccess, record: &CacheRecord) {
-        self.with_cache("store", |cache| cache.store(access, record))
+        self.with_cache(STORE, |cache| cache.store(access, record))
             .await;
     }
 
@@ -306,7 +314,7 @@ impl Fetch {
         if !self.shared.cache_is_open() {
             return None;
         }
-        let budget = if self.shared.has_usable_token() {
+        let budget = if operation != STORE && self.shared.has_usable_token() {
             CACHE_BUDGET_WARM
         } else {
             CACHE_BUDGET_COLD
@@ -427,8 +435,11 @@ impl Fetch {
         let patience = deadline.saturating_duration_since(Instant::now());
         let start = self.shared.now();
         let mut call = pin!(call);
+        let began = Instant::now();
         loop {
-            let look_at = deadline.min(Instant::now() + SUSPEND_INTERVAL);
+            // Less often the longer it takes: a timeout may be long.
+            let interval = SUSPEND_INTERVAL.max(began.elapsed() / 8);
+            let look_at = deadline.min(Instant::now() + interval);
             if let Ok(value) = timeout_at(look_at, call.as_mut()).await {
                 return Some(value);
             }

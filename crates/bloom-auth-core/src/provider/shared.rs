@@ -178,6 +178,14 @@ impl Shared {
         held.is_some_and(|held| held.deadlines.freshness(now) != Freshness::Expired)
     }
 
+    /// Whether half of the time is over in which the held token is due.
+    pub(super) fn is_running_out(&self) -> bool {
+        let now = self.now();
+        let engine = self.engine();
+        let held = engine.state.held();
+        held.is_some_and(|held| held.deadlines.is_running_out(now))
+    }
+
     pub(super) fn holds(&self, token: &AccessToken) -> bool {
         let engine = self.engine();
         engine.state.held().is_some_and(|held| held.token == *token)

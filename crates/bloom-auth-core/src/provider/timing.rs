@@ -124,6 +124,14 @@ impl Deadlines {
         (at.monotonic.saturating_sub(now.monotonic)).min(at.wall.saturating_sub(now.wall))
     }
 
+    /// Whether half of the time is over in which it is due.
+    pub(crate) fn is_running_out(&self, now: Timestamp) -> bool {
+        let (refresh, unusable) = (self.refresh_at, self.unusable_at);
+        let half = |from: u64, to: u64| from + to.saturating_sub(from) / 2;
+        now.monotonic >= half(refresh.monotonic, unusable.monotonic)
+            || now.wall >= half(refresh.wall, unusable.wall)
+    }
+
     pub(crate) fn freshness(&self, now: Timestamp) -> Freshness {
         if Self::passed(self.unusable_at, now) {
             Freshness::Expired

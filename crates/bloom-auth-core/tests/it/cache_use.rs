@@ -116,7 +116,8 @@ fn a_cold_fetch_looks_twice_and_stores_before_the_lease_is_free() {
         assert!(poll(call.as_mut()).is_pending());
         settle().await;
         assert_eq!(cache.take_calls(), ["load", "lease", "load"]);
-        cache.set_mood(Mood::Slow(Duration::from_millis(50)));
+        // Slower than a cache may be for other calls by then.
+        cache.set_mood(Mood::Slow(Duration::from_millis(900)));
         gate.answer(1);
         settle().await;
         // In service here already, but whoever waits might be a process that

@@ -51,8 +51,8 @@ impl Setup {
     }
 
     /// The same with another emulator at the same address, for the same
-    /// client.
-    fn restarted(self) -> Self {
+    /// client; `None` if somebody else has the address now.
+    fn restarted(self) -> Option<Self> {
         let Self {
             emulator,
             runtime,
@@ -64,12 +64,12 @@ impl Setup {
             .client(emulator.client_id(), emulator.client_secret())
             .audience(emulator.audience());
         runtime.block_on(emulator.shutdown());
-        let emulator = runtime.block_on(again.start()).unwrap();
-        Self {
+        let emulator = runtime.block_on(again.start()).ok()?;
+        Some(Self {
             emulator,
             runtime,
             directory,
-        }
+        })
     }
 
     fn cache(&self) -> PathBuf {

@@ -125,11 +125,16 @@ fn x6_who_stands_still_while_fetching_is_not_waited_for_for_ever() {
 
 #[test]
 fn x17_a_server_that_knows_no_old_tokens_is_met_with_new_ones() {
-    let setup = Setup::new();
-    let auth = setup.auth();
-    let first = setup.runtime.block_on(auth.token()).unwrap();
-    assert_eq!(setup.api_status(first.expose()), 200);
-    let setup = setup.restarted();
+    let (setup, auth, first) = loop {
+        let setup = Setup::new();
+        let auth = setup.auth();
+        let first = setup.runtime.block_on(auth.token()).unwrap();
+        assert_eq!(setup.api_status(first.expose()), 200);
+        // Another test may take the port meanwhile.
+        if let Some(setup) = setup.restarted() {
+            break (setup, auth, first);
+        }
+    };
     // A program that starts now finds the old token, and is told so by the API.
     let other = setup.auth();
     let found = setup.runtime.block_on(other.token()).unwrap();
