@@ -8,8 +8,8 @@ use std::{
 
 use bloom_auth_core::{
     AccessToken, AuthVersion, ClientAuthentication, ClientCredentials, ClientId, ClientSecret,
-    ConfigurationError, CredentialsSource, Environment, EnvironmentLookup, Error, KeepWarm,
-    Rejection, Scopes, Status, TokenCache, TokenProvider,
+    ConfigurationError, CredentialsSource, Environment, EnvironmentLookup, Error, FetchLimit,
+    KeepWarm, Rejection, Scopes, Status, TokenBudget, TokenCache, TokenProvider,
 };
 use bloom_auth_reqwest::ReqwestTransport;
 
@@ -50,6 +50,8 @@ impl BloomAuth {
             scopes: Scopes::default(),
             authentication: ClientAuthentication::Post,
             cache: None,
+            budget: None,
+            limit: None,
             ca_file: None,
             root_certificates: Vec::new(),
         }
@@ -187,6 +189,8 @@ pub struct BloomAuthBuilder {
     scopes: Scopes,
     authentication: ClientAuthentication,
     cache: Option<Arc<dyn TokenCache>>,
+    budget: Option<TokenBudget>,
+    limit: Option<FetchLimit>,
     ca_file: Option<PathBuf>,
     root_certificates: Vec<Vec<u8>>,
 }
@@ -261,6 +265,20 @@ impl BloomAuthBuilder {
         self
     }
 
+    /// Limits how many token requests are sent in a period, here and by all
+    /// others with a clone of the budget.
+    pub fn token_budget(mut self, budget: TokenBudget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Limits how many token requests are under way at once, here and in all
+    /// others with a clone of the limit.
+    pub fn fetch_limit(mut self, limit: FetchLimit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Trusts the root certificates in this PEM file instead of the
     /// platform's. The file is read by [`build`](Self::build).
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
@@ -309,6 +327,12 @@ impl BloomAuthBuilder {
                 .client_authentication(self.authentication);
         if let Some(cache) = self.cache {
             provider = provider.cache(cache);
+        }
+        if let Some(budget) = self.budget {
+            provider = provider.token_budget(budget);
+        }
+        if let Some(limit) = self.limit {
+            provider = provider.fetch_limit(limit);
         }
         let provider = provider.build()?;
         Ok(BloomAuth { provider })

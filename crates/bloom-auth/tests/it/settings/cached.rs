@@ -4,9 +4,13 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use bloom_auth::{BloomAuth, ClientId, ClientSecret, FileCache};
+use bloom_auth::{
+    BloomAuth, BloomAuthBuilder, ClientId, ClientSecret, ErrorKind, FetchLimit, FileCache,
+    TokenBudget,
+};
 use bloom_auth_core::test_util::{EventLog, ScriptedServer, documented_events, emitted_events};
 use tempfile::TempDir;
 
@@ -180,4 +184,25 @@ async fn a_builder_with_a_known_short_secret_refuses_a_cache_in_files() {
     assert!(!error.contains("canary"), "{error}");
     assert!(build(LONG_SECRET).is_ok());
     assert!(is_empty(directory.path()));
+}
+
+#[tokio::test]
+async fn a_budget_a_limit_and_a_warm_token_are_for_the_facade_as_well() {
+    let setup = Setup::new().await;
+    let (variables, hour) = (setup.variables(LONG_SECRET), Duration::from_secs(3600));
+    let budget = TokenBudget::new(1, hour).unwrap();
+    let Variables(values) = variables.clone();
+    let lookup = move |name: &str| values.lock().unwrap().get(name).cloned();
+    let auth = BloomAuthBuilder::from_lookup(lookup)
+        .unwrap()
+        .token_budget(budget)
+        .fetch_limit(FetchLimit::new(1).unwrap())
+        .build()
+        .unwrap();
+    let _warm = auth.keep_warm().unwrap();
+    setup.server.until(|seen| seen.requests.len() == 1).await;
+    assert_eq!(auth.token().await.unwrap().expose(), "t");
+    let error = auth.refresh().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BudgetExhausted);
+    assert_eq!(setup.server.seen().requests.len(), 1);
 }
