@@ -264,12 +264,8 @@ impl Fetch {
         // One that is over still tells how long the next one is to last, unless
         // it is long past.
         let age = now.duration_since(refusal.refused_at()).unwrap_or_default();
-        if age
-            < refusal
-                .wait()
-                .saturating_mul(2)
-                .saturating_add(REFUSALS_IN_A_ROW)
-        {
+        let apart = refusal.wait().saturating_mul(2);
+        if age < apart.saturating_add(REFUSALS_IN_A_ROW) {
             let refusals = refusal.refusals();
             self.refusals_elsewhere.store(refusals, Ordering::Relaxed);
         }
