@@ -412,10 +412,15 @@ impl<'a, F: Folder> Protocol<'a, F> {
         entry: &str,
         modified: Option<SystemTime>,
     ) -> io::Result<()> {
-        match Lock::try_take(folder, &format!("{entry}{LOCK}"))? {
-            Some(_lock) if folder.modified(name)? == modified => folder.remove(name),
-            _ => Ok(()),
+        let lock = format!("{entry}{LOCK}");
+        let Some(_lock) = Lock::try_take(folder, &lock)? else {
+            return Ok(());
+        };
+        if folder.modified(name)? == modified {
+            folder.remove(name)?;
         }
+        // To lock it may have made it. Who wants it makes another one.
+        folder.remove(&lock)
     }
 
     /// Removes a lock file, if its entry is gone and nobody has the lock.

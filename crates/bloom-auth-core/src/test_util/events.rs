@@ -9,9 +9,10 @@ use std::{
 };
 
 use tracing::{
-    Event, Metadata, Subscriber,
+    Dispatch, Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
+    subscriber::NoSubscriber,
 };
 
 /// What an event looks like: all but its values.
@@ -28,23 +29,36 @@ pub struct EventShape {
 
 /// A [`Subscriber`] that remembers the shape of every event under a target of
 /// ours, for `tracing::subscriber::with_default`. Clones share what they saw.
-#[derive(Clone, Debug, Default)]
-pub struct EventLog(Arc<Mutex<BTreeSet<EventShape>>>);
+#[derive(Clone, Debug)]
+pub struct EventLog {
+    shapes: Arc<Mutex<BTreeSet<EventShape>>>,
+    /// While there is but one subscriber, tracing asks the thread that reaches
+    /// an event first, which may be another test's, and takes its answer for
+    /// all.
+    _second: Dispatch,
+}
 
 impl EventLog {
     /// One that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            shapes: Arc::default(),
+            _second: Dispatch::new(NoSubscriber::new()),
+        }
     }
 
     /// The shapes of the events so far.
     #[must_use]
     pub fn seen(&self) -> BTreeSet<EventShape> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let shapes = self.shapes.lock();
+        shapes.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -80,7 +94,7 @@ impl Subscriber for EventLog {
             level: event.metadata().level().as_str().to_lowercase(),
             fields: names.0,
         };
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         seen.insert(shape);
     }
 

@@ -32,12 +32,13 @@ struct Lines(Arc<Mutex<Vec<String>>>);
 impl Events {
     fn capture() -> Self {
         let lines = Lines::default();
+        // While there is but one subscriber, tracing asks the thread that
+        // reaches an event first, which may be another test's, and takes its
+        // answer for all.
+        let second = Dispatch::new(NoSubscriber::new());
         Self {
             _guard: tracing::subscriber::set_default(lines.clone()),
-            // While there is but one subscriber, tracing asks the thread that
-            // reaches an event first, which may be another test's, and takes
-            // its answer for all.
-            _second: Dispatch::new(NoSubscriber::new()),
+            _second: second,
             lines,
         }
     }

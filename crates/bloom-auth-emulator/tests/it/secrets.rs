@@ -92,10 +92,10 @@ async fn s12_nothing_secret_is_logged_at_any_level() {
         .with_writer(log.clone())
         .with_ansi(false)
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
     // While there is but one subscriber, tracing asks the thread that reaches an
     // event first, which may be another test's, and takes its answer for all.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _guard = tracing::subscriber::set_default(subscriber);
 
     for builder in [Emulator::builder(), Emulator::builder().plain_http()] {
         let emulator = builder.start().await.unwrap();

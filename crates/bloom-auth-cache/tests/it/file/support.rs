@@ -16,7 +16,10 @@ use bloom_auth_core::{
     Environment, SystemClock, TokenCache as _, protocol::TokenRequest,
 };
 use tempfile::TempDir;
-use tracing::subscriber::DefaultGuard;
+use tracing::{
+    Dispatch,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
 
 pub(super) const SECRET: &str = "a secret of more than 32 characters";
 
@@ -111,10 +114,15 @@ pub(super) fn with_ending(files: Vec<PathBuf>, ending: &str) -> Vec<PathBuf> {
 pub(super) struct Warnings {
     lines: Arc<Mutex<Vec<u8>>>,
     _guard: DefaultGuard,
+    _second: Dispatch,
 }
 
 impl Warnings {
     pub(super) fn capture() -> Self {
+        // While there is but one subscriber, tracing asks the thread that
+        // reaches an event first, which may be another test's, and takes its
+        // answer for all.
+        let second = Dispatch::new(NoSubscriber::new());
         let lines = Arc::new(Mutex::new(Vec::new()));
         let writer = Arc::clone(&lines);
         let subscriber = tracing_subscriber::fmt()
@@ -124,6 +132,7 @@ impl Warnings {
         Self {
             lines,
             _guard: tracing::subscriber::set_default(subscriber),
+            _second: second,
         }
     }
 

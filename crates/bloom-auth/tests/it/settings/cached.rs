@@ -13,6 +13,7 @@ use bloom_auth::{
 };
 use bloom_auth_core::test_util::{EventLog, ScriptedServer, documented_events, emitted_events};
 use tempfile::TempDir;
+use tracing::{Dispatch, subscriber::NoSubscriber};
 
 use super::{Variables, text_of, token_server};
 
@@ -60,8 +61,23 @@ impl Setup {
 }
 
 /// What is logged on this thread.
-#[derive(Clone, Default)]
-pub(super) struct Warnings(Arc<Mutex<Vec<u8>>>);
+#[derive(Clone)]
+pub(super) struct Warnings {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// While there is but one subscriber, tracing asks the thread that reaches
+    /// an event first, which may be another test's, and takes its answer for
+    /// all.
+    _second: Dispatch,
+}
+
+impl Default for Warnings {
+    fn default() -> Self {
+        Self {
+            bytes: Arc::default(),
+            _second: Dispatch::new(NoSubscriber::new()),
+        }
+    }
+}
 
 impl Warnings {
     fn during<T>(&self, run: impl FnOnce() -> T) -> T {
@@ -80,14 +96,14 @@ impl Warnings {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(self.bytes.lock().unwrap().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 }
 
 impl std::io::Write for Warnings {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.bytes.lock().unwrap().write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
