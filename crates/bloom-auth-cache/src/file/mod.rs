@@ -70,9 +70,9 @@ const MAX_WARNED: usize = 1024;
 ///
 /// It and the files belong to this user, with modes 0700 and 0600. It is
 /// created by the first call that needs it. One that belongs to another user,
-/// that others may look into, or that is a link, is not used: the calls fail, with what to do in the error,
-/// and the provider goes on without the cache. Of our own files, those that lie
-/// there for long are removed: what a killed process has left half-written,
+/// that others may look into, or that is a link, is not used: the calls fail,
+/// with what to do in the error, and the provider goes on without the cache. Of
+/// our own files, those that lie there for long are removed: what a killed process has left half-written,
 /// after an hour, and entries that nobody has renewed, after 30 days.
 ///
 /// On systems other than Unix the rights are those of the directory above, and

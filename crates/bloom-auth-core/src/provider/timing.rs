@@ -72,7 +72,6 @@ impl Deadlines {
         if Self::passed(unusable_at, received) {
             return None;
         }
-        let half = |from: u64, to: u64| from + to.saturating_sub(from) / 2;
         let refresh_at = sent.plus(offsets.refresh);
         Some(Self {
             refresh_at: Timestamp {
@@ -127,7 +126,6 @@ impl Deadlines {
     /// Whether half of the time is over in which it is due.
     pub(crate) fn is_running_out(&self, now: Timestamp) -> bool {
         let (refresh, unusable) = (self.refresh_at, self.unusable_at);
-        let half = |from: u64, to: u64| from + to.saturating_sub(from) / 2;
         now.monotonic >= half(refresh.monotonic, unusable.monotonic)
             || now.wall >= half(refresh.wall, unusable.wall)
     }
@@ -174,6 +172,11 @@ impl Offsets {
             expires: lifetime,
         })
     }
+}
+
+/// The middle between two moments.
+fn half(from: u64, to: u64) -> u64 {
+    from + to.saturating_sub(from) / 2
 }
 
 /// `whole · j`, where the draw stands for a `j` in [0, 1].
