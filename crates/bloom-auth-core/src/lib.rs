@@ -50,6 +50,8 @@
 //!
 //! - [`TokenProvider`]: the engine. It decides when to fetch, shares each fetch
 //!   among all callers, and says of itself what it does ([`Status`]).
+//! - [`Bearer`]: puts the token into requests to the API, and replaces it when
+//!   the API refuses it.
 //! - [`TokenProviders`]: one engine for each of many keys, such as tenants;
 //!   [`FetchLimit`]: how many of them may ask at once.
 //! - [`Environment`], [`Scopes`], [`ClientAuthentication`]: what to ask for.
@@ -78,6 +80,7 @@
 //! | `bloom_auth.cache` | warn | `operation`, `error` | `bloom-auth-core` | a call of the cache failed or took too long |
 //! | `bloom_auth.cache` | debug | `fingerprint` | `bloom-auth-core` | a cached token is over, or claims to come from the future |
 //! | `bloom_auth.reject` | warn | `outcome`, `fingerprint` | `bloom-auth-core` | the API rejected a token |
+//! | `bloom_auth.api` | warn | `missing`, `fingerprint` | `bloom-auth-core` | the API wants a scope that the token does not have; `missing` if it says which |
 //! | `bloom_auth.cache` | warn | `directory`, `file`, `problem` | `bloom-auth-cache` | a file of the cache is of no use: once, until that changes |
 //! | `bloom_auth.cache` | warn | `error` | `bloom-auth` | there is no place for a file cache, so tokens are kept in memory |
 //!
@@ -98,6 +101,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bearer;
 mod cache;
 mod client;
 mod clock;
@@ -117,6 +121,7 @@ mod token;
 mod transport;
 mod url;
 
+pub use bearer::{Attachment, Bearer, Exchange, Origin, Verdict};
 pub use cache::{
     CacheAccess, CacheError, CacheKey, CacheRecord, Lease, LeaseGuard, Refusal, RefusalKind,
     TokenCache,

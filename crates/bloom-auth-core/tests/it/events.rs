@@ -3,14 +3,14 @@
 use std::{path::Path, time::Duration};
 
 use bloom_auth_core::{
-    AuthVersion, CacheAccess, ClientCredentials, ClientId, ClientSecret, Environment,
-    TokenProvider, TransportErrorKind,
+    AuthVersion, Bearer, CacheAccess, ClientCredentials, ClientId, ClientSecret, Environment,
+    Origin, TokenProvider, TransportErrorKind,
     protocol::TokenRequest,
     test_util::{
         EventLog, Reply, ScriptedTransport, TokioClock, documented_events, emitted_events,
     },
 };
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode, header::WWW_AUTHENTICATE};
 use tokio::time::advance;
 
 use crate::support::{
@@ -23,6 +23,14 @@ async fn everything() {
     let fails = Reply::failure(TransportErrorKind::Tls);
     let broken = provider(ScriptedTransport::new([token_reply("A", 100), fails]));
     let token = broken.token().await.unwrap();
+    let bearer = Bearer::new(broken.clone());
+    let url = "https://sandbox.bloom.dev/".parse().unwrap();
+    let attached = bearer.attach(Origin::of(&url), &mut HeaderMap::new()).await;
+    let challenge = r#"Bearer error="insufficient_scope", scope="read""#;
+    let challenge = HeaderValue::from_static(challenge);
+    let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, challenge)]);
+    let (attachment, status) = (attached.unwrap().unwrap(), StatusCode::FORBIDDEN);
+    let _ = bearer.judge(&attachment, Origin::of(&url), status, &headers);
     broken.reject(&token);
     broken.token().await.unwrap_err();
 

@@ -3,6 +3,8 @@
 //! providers at once.
 
 #[cfg(test)]
+mod bearer;
+#[cfg(test)]
 mod cache_lies;
 #[cfg(test)]
 mod cache_trouble;
