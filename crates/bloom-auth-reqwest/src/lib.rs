@@ -29,6 +29,7 @@
 
 mod classify;
 mod roots;
+mod settings;
 mod transport;
 
 pub use transport::{ReqwestTransport, ReqwestTransportBuilder};

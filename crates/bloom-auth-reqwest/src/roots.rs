@@ -12,7 +12,7 @@ mod imp {
     };
 
     /// The roots to trust instead of the platform's; none = the platform's.
-    #[derive(Default)]
+    #[derive(Clone, Default)]
     pub(crate) struct Roots(Vec<Certificate>);
 
     impl Roots {
@@ -86,7 +86,7 @@ mod imp {
     use reqwest::ClientBuilder;
 
     /// Without TLS there is nothing to trust.
-    #[derive(Default)]
+    #[derive(Clone, Default)]
     pub(crate) struct Roots {}
 
     impl Roots {

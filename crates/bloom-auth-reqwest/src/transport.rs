@@ -1,24 +1,20 @@
 //! [`ReqwestTransport`]: one request at a time, with no habits that could
 //! leak a secret.
 
-use std::{
-    fmt,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::OnceLock,
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bloom_auth_core::{
     ConfigurationError, MAX_BODY_BYTES, RequestBody, ResponseBody, Transport, TransportError,
-    TransportErrorKind, chain, is_loopback,
+    TransportErrorKind, is_loopback,
 };
 use http::{Request, Response, uri::Scheme};
-use reqwest::{Client, ClientBuilder, redirect::Policy, retry};
+use reqwest::{ClientBuilder, redirect::Policy, retry};
 
-use crate::{classify::classify, roots::Roots};
-
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+use crate::{
+    classify::classify,
+    settings::{Clients, HttpSettings, check_timeout},
+};
 
 /// Carries token requests through [`reqwest`].
 ///
@@ -28,44 +24,40 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 /// `ALL_PROXY`, `NO_PROXY`), and never for loopback. The HTTP client is built by the first
 /// request.
 pub struct ReqwestTransport {
-    settings: ReqwestTransportBuilder,
-    client: OnceLock<Client>,
-    loopback_client: OnceLock<Client>,
+    clients: Clients,
 }
 
 /// Builds a [`ReqwestTransport`].
 #[must_use]
 pub struct ReqwestTransportBuilder {
-    insecure_loopback: bool,
-    connect_timeout: Duration,
+    http: HttpSettings,
     timeout: Duration,
-    roots: Roots,
 }
 
 impl ReqwestTransport {
     /// A builder with the defaults.
     pub fn builder() -> ReqwestTransportBuilder {
         ReqwestTransportBuilder {
-            insecure_loopback: false,
-            connect_timeout: Duration::from_secs(3),
+            http: HttpSettings::default(),
             timeout: Duration::from_secs(10),
-            roots: Roots::default(),
         }
     }
+}
 
-    /// The client for this destination, built when it is first needed.
-    fn client(&self, is_loopback: bool) -> Result<&Client, TransportError> {
-        let slot = if is_loopback {
-            &self.loopback_client
-        } else {
-            &self.client
-        };
-        if let Some(client) = slot.get() {
-            return Ok(client);
-        }
-        let client = self.settings.client(is_loopback)?;
-        Ok(slot.get_or_init(|| client))
-    }
+/// What is particular to clients for token requests.
+fn for_tokens(builder: ClientBuilder, timeout: Duration) -> ClientBuilder {
+    builder
+        .redirect(Policy::none())
+        .retry(retry::never())
+        // Whatever features of reqwest the rest of the program turns on.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
+        // A pooled connection belongs to the runtime that opened it, and the
+        // next token request is hours away.
+        .pool_max_idle_per_host(0)
+        .timeout(timeout)
 }
 
 #[async_trait]
@@ -76,7 +68,7 @@ impl Transport for ReqwestTransport {
     ) -> Result<Response<ResponseBody>, TransportError> {
         let is_loopback = is_loopback(request.uri());
         let is_https = request.uri().scheme() == Some(&Scheme::HTTPS);
-        let is_allowed = is_loopback && self.settings.insecure_loopback;
+        let is_allowed = is_loopback && self.clients.settings().insecure_loopback;
         if !is_https && !is_allowed {
             return Err(configuration(ConfigurationError::new(
                 "token URL",
@@ -93,7 +85,7 @@ impl Transport for ReqwestTransport {
                 "build with the feature `rustls`",
             )));
         }
-        let client = self.client(is_loopback)?;
+        let client = self.clients.get(is_loopback)?;
         let request = request.map(RequestBody::into_bytes);
         let request = request.try_into().map_err(classify)?;
         let mut response = client.execute(request).await.map_err(classify)?;
@@ -117,7 +109,10 @@ impl Transport for ReqwestTransport {
 impl fmt::Debug for ReqwestTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReqwestTransport")
-            .field("insecure_loopback", &self.settings.insecure_loopback)
+            .field(
+                "insecure_loopback",
+                &self.clients.settings().insecure_loopback,
+            )
             .finish_non_exhaustive()
     }
 }
@@ -134,20 +129,20 @@ impl ReqwestTransportBuilder {
         mut self,
         pem: impl AsRef<[u8]>,
     ) -> Result<Self, ConfigurationError> {
-        self.roots.add(pem.as_ref())?;
+        self.http.roots.add(pem.as_ref())?;
         Ok(self)
     }
 
     /// Allows plain http, to this machine's loopback addresses only.
     pub fn allow_insecure_loopback(mut self) -> Self {
-        self.insecure_loopback = true;
+        self.http.insecure_loopback = true;
         self
     }
 
     /// Sets how long opening a connection may take, TLS included: 3 s by
     /// default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.http.connect_timeout = timeout;
         self
     }
 
@@ -165,73 +160,19 @@ impl ReqwestTransportBuilder {
     ///
     /// [`ConfigurationError`] if a timeout is zero.
     pub fn build(self) -> Result<ReqwestTransport, ConfigurationError> {
-        for (setting, timeout) in [
-            ("connect timeout", self.connect_timeout),
-            ("timeout", self.timeout),
-        ] {
-            if timeout.is_zero() {
-                return Err(ConfigurationError::new(setting, "is zero", "give it time"));
-            }
-        }
-        Ok(ReqwestTransport {
-            settings: self,
-            client: OnceLock::new(),
-            loopback_client: OnceLock::new(),
-        })
-    }
-
-    fn client(&self, is_loopback: bool) -> Result<Client, TransportError> {
-        self.client_builder(is_loopback).build().map_err(|error| {
-            // The most common reason: no root certificates on the machine.
-            TransportError::new(
-                TransportErrorKind::Configuration,
-                ConfigurationError::new(
-                    "HTTP client",
-                    format!("cannot be built ({})", chain(&error.without_url())),
-                    "install the system's CA certificates (Debian: `ca-certificates`), or give \
-                     root certificates of your own",
-                ),
-            )
-        })
-    }
-
-    fn client_builder(&self, is_loopback: bool) -> ClientBuilder {
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(Policy::none())
-            .referer(false)
-            .retry(retry::never())
-            .https_only(!self.insecure_loopback)
-            .http1_only()
-            // Whatever features of reqwest the rest of the program turns on.
-            .no_gzip()
-            .no_brotli()
-            .no_deflate()
-            .no_zstd()
-            .no_hickory_dns()
-            // A pooled connection belongs to the runtime that opened it, and
-            // the next token request is hours away.
-            .pool_max_idle_per_host(0)
-            .connect_timeout(self.connect_timeout)
-            .timeout(self.timeout);
-        if is_loopback {
-            // The name is not looked up: it must mean this machine. The port
-            // is taken from the URL.
-            let loopback = [
-                SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-                SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
-            ];
-            builder = builder.no_proxy().resolve_to_addrs("localhost", &loopback);
-        }
-        self.roots.apply(builder)
+        self.http.check()?;
+        check_timeout("timeout", self.timeout)?;
+        let timeout = self.timeout;
+        let clients = Clients::new(self.http, move |builder| for_tokens(builder, timeout));
+        Ok(ReqwestTransport { clients })
     }
 }
 
 impl fmt::Debug for ReqwestTransportBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReqwestTransportBuilder")
-            .field("insecure_loopback", &self.insecure_loopback)
-            .field("connect_timeout", &self.connect_timeout)
+            .field("insecure_loopback", &self.http.insecure_loopback)
+            .field("connect_timeout", &self.http.connect_timeout)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
@@ -68,9 +68,7 @@ impl Resolve for Script {
 /// A transport that looks up `localhost` as any other name.
 fn transport(builder: ReqwestTransportBuilder, names: &Arc<Script>) -> ReqwestTransport {
     let transport = builder.allow_insecure_loopback().build().unwrap();
-    let client = transport.settings.client_builder(false).no_proxy();
-    let client = client.dns_resolver(Arc::clone(names)).build().unwrap();
-    transport.loopback_client.set(client).unwrap();
+    transport.clients.resolve_loopback_by(Arc::clone(names));
     transport
 }
 
