@@ -1,0 +1,55 @@
+//! One hop of a request: what core's engine has to know of reqwest.
+
+use bloom_auth_core::{Exchange, Origin};
+use http::{HeaderMap, StatusCode};
+use reqwest::{Client, Request, Response, Url};
+
+use super::{error::RequestError, kept::Kept};
+
+/// Sends a request of which a copy is kept.
+pub(super) struct Hop<'a> {
+    pub(super) client: &'a Client,
+    pub(super) kept: &'a Kept,
+}
+
+pub(crate) fn origin_of(url: &Url) -> Option<Origin<'_>> {
+    let has_userinfo = !url.username().is_empty() || url.password().is_some();
+    let host = url.host_str().filter(|_| !has_userinfo)?;
+    Origin::new(url.scheme(), host, url.port())
+}
+
+impl Exchange for Hop<'_> {
+    type Request = Request;
+    /// The copy is there already.
+    type Spare = ();
+    type Response = Response;
+    type Error = RequestError;
+
+    fn destination<'a>(&'a self, request: &'a Request) -> Option<Origin<'a>> {
+        origin_of(request.url())
+    }
+
+    fn headers_mut<'a>(&self, request: &'a mut Request) -> &'a mut HeaderMap {
+        request.headers_mut()
+    }
+
+    fn spare(&self, _: &Request) -> Option<()> {
+        self.kept.is_whole().then_some(())
+    }
+
+    fn restore(&self, (): ()) -> Option<Request> {
+        self.kept.request()
+    }
+
+    async fn send(&mut self, request: Request) -> Result<Response, RequestError> {
+        Ok(self.client.execute(request).await?)
+    }
+
+    fn head<'a>(&self, response: &'a Response) -> (StatusCode, &'a HeaderMap) {
+        (response.status(), response.headers())
+    }
+
+    fn answered_by<'a>(&'a self, response: &'a Response) -> Option<Origin<'a>> {
+        origin_of(response.url())
+    }
+}

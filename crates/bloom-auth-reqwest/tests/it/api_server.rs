@@ -1,0 +1,184 @@
+//! An API on loopback, with or without TLS, whose answers a test decides, and
+//! which remembers who asked for what with which token.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) method: String,
+    /// With its query.
+    pub(crate) path: String,
+    /// The head in small letters.
+    head: String,
+    /// With the letters as they were.
+    raw_head: String,
+    pub(crate) body: String,
+}
+
+impl Arrived {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let start = format!("\r\n{name}: ");
+        let at = self.head.find(&start)? + start.len();
+        let value = self.raw_head.get(at..)?;
+        value.split("\r\n").next()
+    }
+
+    /// The token that it carried.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.header("authorization")
+    }
+}
+
+/// Status and further header lines.
+pub(crate) type Answer = (u16, String);
+
+type Rule = dyn Fn(&Arrived) -> Answer + Send + Sync;
+
+/// Serves until it is dropped.
+pub(crate) struct ApiServer {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: usize,
+    requests: Vec<Arrived>,
+}
+
+impl ApiServer {
+    pub(crate) async fn start(rule: impl Fn(&Arrived) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_with(None, rule).await
+    }
+
+    #[cfg(feature = "rustls")]
+    pub(crate) async fn start_tls(
+        identity: &crate::tls_server::Identity,
+        rule: impl Fn(&Arrived) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(Some(identity.acceptor()), rule).await
+    }
+
+    async fn start_with(
+        tls: Option<Tls>,
+        rule: impl Fn(&Arrived) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::<Mutex<Seen>>::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, tls, Arc::clone(&seen), Arc::new(rule)));
+        Self {
+            address,
+            seen,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Arrived> {
+        lock(&self.seen).requests.clone()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        lock(&self.seen).connections
+    }
+
+    /// Path and token of each request.
+    pub(crate) fn log(&self) -> Vec<(String, Option<String>)> {
+        let requests = self.requests().into_iter();
+        let log = requests.map(|request| (request.path.clone(), request.token().map(str::to_owned)));
+        log.collect()
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(feature = "rustls")]
+type Tls = tokio_rustls::TlsAcceptor;
+#[cfg(not(feature = "rustls"))]
+type Tls = std::convert::Infallible;
+
+async fn accept(listener: TcpListener, tls: Option<Tls>, seen: Arc<Mutex<Seen>>, rule: Arc<Rule>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        lock(&seen).connections += 1;
+        let (tls, seen, rule) = (tls.clone(), Arc::clone(&seen), Arc::clone(&rule));
+        connections.spawn(async move {
+            match tls {
+                None => serve(stream, &seen, &*rule).await,
+                #[cfg(feature = "rustls")]
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, &seen, &*rule).await;
+                    }
+                }
+                #[cfg(not(feature = "rustls"))]
+                Some(never) => match never {},
+            }
+        });
+    }
+}
+
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: &Mutex<Seen>, rule: &Rule) {
+    let mut received = Vec::new();
+    loop {
+        let request = loop {
+            if let Some((request, length)) = parse(&received) {
+                received.drain(..length);
+                break request;
+            }
+            if !stream.read_buf(&mut received).await.is_ok_and(|n| n > 0) {
+                return;
+            }
+        };
+        let (status, headers) = rule(&request);
+        lock(seen).requests.push(request);
+        let answer = format!("HTTP/1.1 {status} As Told\r\n{headers}content-length: 2\r\n\r\n{{}}");
+        if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A whole request and its length, with a body of `content-length` bytes, or
+/// in chunks.
+fn parse(received: &[u8]) -> Option<(Arrived, usize)> {
+    let text = String::from_utf8_lossy(received);
+    let head_length = text.find("\r\n\r\n")?;
+    let raw_head = text.get(..head_length)?.to_owned();
+    let head = raw_head.to_ascii_lowercase();
+    let rest = text.get(head_length + 4..)?;
+    let (body, length) = if head.contains("transfer-encoding: chunked") {
+        let end = rest.find("0\r\n\r\n")?;
+        (rest.get(..end)?.to_owned(), end + 5)
+    } else {
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |length| length.parse().unwrap());
+        (rest.get(..length)?.to_owned(), length)
+    };
+    let mut words = raw_head.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let request = Arrived {
+        method,
+        path,
+        head,
+        raw_head,
+        body,
+    };
+    Some((request, head_length + 4 + length))
+}
