@@ -1,12 +1,12 @@
-//! The [`reqwest`] transport of bloom-auth: it carries token requests over
-//! HTTP/1.1 and TLS, and nothing else.
+//! bloom-auth over [`reqwest`]: [`ReqwestTransport`] carries token requests, and
+//! [`AuthorizedClient`] calls the API with the token in every request.
 //!
 //! Most programs use it through the facade crate, `bloom-auth`. Directly:
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use bloom_auth_core::{AuthVersion, Environment, EnvironmentCredentials, TokenProvider};
-//! use bloom_auth_reqwest::ReqwestTransport;
+//! use bloom_auth_reqwest::{AuthorizedClient, ReqwestTransport};
 //!
 //! let provider = TokenProvider::builder(
 //!     Environment::sandbox(AuthVersion::V1),
@@ -14,7 +14,8 @@
 //!     ReqwestTransport::builder().build()?,
 //! )
 //! .build()?;
-//! let header = provider.authorization().await?;
+//! let client = AuthorizedClient::new(provider);
+//! let response = client.get("/v2/core/organization").send().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -28,8 +29,11 @@
 #![forbid(unsafe_code)]
 
 mod classify;
+mod client;
 mod roots;
 mod settings;
 mod transport;
+mod url;
 
+pub use client::{AuthorizedClient, AuthorizedClientBuilder, RequestBuilder, RequestError};
 pub use transport::{ReqwestTransport, ReqwestTransportBuilder};

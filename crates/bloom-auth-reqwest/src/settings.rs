@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bloom_auth_core::{ConfigurationError, TransportError, TransportErrorKind, chain};
+use bloom_auth_core::{ConfigurationError, chain};
 use reqwest::{Client, ClientBuilder};
 
 use crate::roots::Roots;
@@ -104,7 +104,7 @@ impl Clients {
     }
 
     /// The client for this destination.
-    pub(crate) fn get(&self, is_loopback: bool) -> Result<&Client, TransportError> {
+    pub(crate) fn get(&self, is_loopback: bool) -> Result<&Client, ConfigurationError> {
         let slot = if is_loopback {
             &self.loopback
         } else {
@@ -115,14 +115,11 @@ impl Clients {
         }
         let client = self.builder(is_loopback).build().map_err(|error| {
             // The most common reason: no root certificates on the machine.
-            TransportError::new(
-                TransportErrorKind::Configuration,
-                ConfigurationError::new(
-                    "HTTP client",
-                    format!("cannot be built ({})", chain(&error.without_url())),
-                    "install the system's CA certificates (Debian: `ca-certificates`), or give \
-                     root certificates of your own",
-                ),
+            ConfigurationError::new(
+                "HTTP client",
+                format!("cannot be built ({})", chain(&error.without_url())),
+                "install the system's CA certificates (Debian: `ca-certificates`), or give \
+                 root certificates of your own",
             )
         })?;
         Ok(slot.get_or_init(|| client))

@@ -44,6 +44,12 @@ impl ReqwestTransport {
     }
 }
 
+impl ReqwestTransport {
+    pub(crate) fn settings(&self) -> &HttpSettings {
+        self.clients.settings()
+    }
+}
+
 /// What is particular to clients for token requests.
 fn for_tokens(builder: ClientBuilder, timeout: Duration) -> ClientBuilder {
     builder
@@ -85,7 +91,7 @@ impl Transport for ReqwestTransport {
                 "build with the feature `rustls`",
             )));
         }
-        let client = self.clients.get(is_loopback)?;
+        let client = self.clients.get(is_loopback).map_err(configuration)?;
         let request = request.map(RequestBody::into_bytes);
         let request = request.try_into().map_err(classify)?;
         let mut response = client.execute(request).await.map_err(classify)?;

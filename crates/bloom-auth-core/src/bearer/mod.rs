@@ -290,6 +290,12 @@ impl Bearer {
     }
 }
 
+impl From<TokenProvider> for Bearer {
+    fn from(provider: TokenProvider) -> Self {
+        Self::new(provider)
+    }
+}
+
 impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bearer")

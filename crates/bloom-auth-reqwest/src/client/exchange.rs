@@ -2,20 +2,15 @@
 
 use bloom_auth_core::{Exchange, Origin};
 use http::{HeaderMap, StatusCode};
-use reqwest::{Client, Request, Response, Url};
+use reqwest::{Client, Request, Response};
 
 use super::{error::RequestError, kept::Kept};
+use crate::url::origin_of;
 
 /// Sends a request of which a copy is kept.
 pub(super) struct Hop<'a> {
     pub(super) client: &'a Client,
     pub(super) kept: &'a Kept,
-}
-
-pub(crate) fn origin_of(url: &Url) -> Option<Origin<'_>> {
-    let has_userinfo = !url.username().is_empty() || url.password().is_some();
-    let host = url.host_str().filter(|_| !has_userinfo)?;
-    Origin::new(url.scheme(), host, url.port())
 }
 
 impl Exchange for Hop<'_> {

@@ -14,7 +14,7 @@ mod request;
 
 use std::{fmt, sync::Arc};
 
-use bloom_auth_core::{Bearer, ConfigurationError, Exchange as _, TokenProvider};
+use bloom_auth_core::{Bearer, ConfigurationError, Exchange as _};
 use http::{
     HeaderMap, HeaderName, Method,
     header::{
@@ -25,9 +25,9 @@ use http::{
 use reqwest::{Client, Request, Response, Url};
 use smallvec::SmallVec;
 
-pub(crate) use self::exchange::origin_of;
-use self::{builder::Source, exchange::Hop, kept::Kept, redirect::MAX_HOPS};
 pub use self::{builder::AuthorizedClientBuilder, error::RequestError, request::RequestBuilder};
+use self::{builder::Source, exchange::Hop, kept::Kept, redirect::MAX_HOPS};
+use crate::url::origin_of;
 
 /// What does not go along to another origin.
 const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
@@ -84,11 +84,11 @@ struct Inner {
 }
 
 impl AuthorizedClient {
-    /// A client with the defaults; its HTTP client is built by the first
-    /// request.
+    /// A client with the defaults for the tokens of this provider (or as this
+    /// [`Bearer`] says); its HTTP client is built by the first request.
     #[must_use]
-    pub fn new(provider: TokenProvider) -> Self {
-        Self::with(Bearer::new(provider), Source::default())
+    pub fn new(bearer: impl Into<Bearer>) -> Self {
+        Self::builder(bearer).into_client()
     }
 
     /// A client that goes through one of yours, with its pool and settings.
@@ -106,8 +106,8 @@ impl AuthorizedClient {
     }
 
     /// A builder with the defaults.
-    pub fn builder(provider: TokenProvider) -> AuthorizedClientBuilder {
-        AuthorizedClientBuilder::new(provider)
+    pub fn builder(bearer: impl Into<Bearer>) -> AuthorizedClientBuilder {
+        AuthorizedClientBuilder::new(bearer.into())
     }
 
     fn with(bearer: Bearer, source: Source) -> Self {
@@ -217,7 +217,11 @@ impl AuthorizedClient {
             text.extend_from_slice(self.0.base.as_bytes());
             text.push(b'/');
         }
-        let path = if is_whole { path } else { path.trim_start_matches('/') };
+        let path = if is_whole {
+            path
+        } else {
+            path.trim_start_matches('/')
+        };
         text.extend_from_slice(path.as_bytes());
         let url = std::str::from_utf8(&text).ok().map(Url::parse);
         match url {

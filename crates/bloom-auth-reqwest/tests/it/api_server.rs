@@ -9,6 +9,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpListener,
+    sync::Barrier,
     task::JoinSet,
 };
 
@@ -51,6 +52,19 @@ pub(crate) struct ApiServer {
     _tasks: JoinSet<()>,
 }
 
+/// Requests with this token are answered once so many have arrived.
+pub(crate) struct Hold {
+    pub(crate) token: &'static str,
+    pub(crate) count: usize,
+}
+
+/// What the connections share.
+struct Stage {
+    rule: Box<Rule>,
+    hold: Option<(&'static str, Barrier)>,
+    seen: Arc<Mutex<Seen>>,
+}
+
 #[derive(Default)]
 struct Seen {
     connections: usize,
@@ -59,7 +73,14 @@ struct Seen {
 
 impl ApiServer {
     pub(crate) async fn start(rule: impl Fn(&Arrived) -> Answer + Send + Sync + 'static) -> Self {
-        Self::start_with(None, rule).await
+        Self::start_with(None, None, rule).await
+    }
+
+    pub(crate) async fn start_with_hold(
+        hold: Hold,
+        rule: impl Fn(&Arrived) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(None, Some(hold), rule).await
     }
 
     #[cfg(feature = "rustls")]
@@ -67,18 +88,24 @@ impl ApiServer {
         identity: &crate::tls_server::Identity,
         rule: impl Fn(&Arrived) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::start_with(Some(identity.acceptor()), rule).await
+        Self::start_with(Some(identity.acceptor()), None, rule).await
     }
 
     async fn start_with(
         tls: Option<Tls>,
+        hold: Option<Hold>,
         rule: impl Fn(&Arrived) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Seen>>::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, tls, Arc::clone(&seen), Arc::new(rule)));
+        let stage = Stage {
+            rule: Box::new(rule),
+            hold: hold.map(|hold| (hold.token, Barrier::new(hold.count))),
+            seen: Arc::clone(&seen),
+        };
+        tasks.spawn(accept(listener, tls, Arc::new(stage)));
         Self {
             address,
             seen,
@@ -97,7 +124,8 @@ impl ApiServer {
     /// Path and token of each request.
     pub(crate) fn log(&self) -> Vec<(String, Option<String>)> {
         let requests = self.requests().into_iter();
-        let log = requests.map(|request| (request.path.clone(), request.token().map(str::to_owned)));
+        let log =
+            requests.map(|request| (request.path.clone(), request.token().map(str::to_owned)));
         log.collect()
     }
 }
@@ -111,18 +139,18 @@ type Tls = tokio_rustls::TlsAcceptor;
 #[cfg(not(feature = "rustls"))]
 type Tls = std::convert::Infallible;
 
-async fn accept(listener: TcpListener, tls: Option<Tls>, seen: Arc<Mutex<Seen>>, rule: Arc<Rule>) {
+async fn accept(listener: TcpListener, tls: Option<Tls>, stage: Arc<Stage>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        lock(&seen).connections += 1;
-        let (tls, seen, rule) = (tls.clone(), Arc::clone(&seen), Arc::clone(&rule));
+        lock(&stage.seen).connections += 1;
+        let (tls, stage) = (tls.clone(), Arc::clone(&stage));
         connections.spawn(async move {
             match tls {
-                None => serve(stream, &seen, &*rule).await,
+                None => serve(stream, &stage).await,
                 #[cfg(feature = "rustls")]
                 Some(tls) => {
                     if let Ok(stream) = tls.accept(stream).await {
-                        serve(stream, &seen, &*rule).await;
+                        serve(stream, &stage).await;
                     }
                 }
                 #[cfg(not(feature = "rustls"))]
@@ -132,7 +160,7 @@ async fn accept(listener: TcpListener, tls: Option<Tls>, seen: Arc<Mutex<Seen>>,
     }
 }
 
-async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: &Mutex<Seen>, rule: &Rule) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, stage: &Stage) {
     let mut received = Vec::new();
     loop {
         let request = loop {
@@ -144,8 +172,13 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: &Mutex<See
                 return;
             }
         };
-        let (status, headers) = rule(&request);
-        lock(seen).requests.push(request);
+        if let Some((token, barrier)) = &stage.hold
+            && request.token() == Some(token)
+        {
+            barrier.wait().await;
+        }
+        let (status, headers) = (stage.rule)(&request);
+        lock(&stage.seen).requests.push(request);
         let answer = format!("HTTP/1.1 {status} As Told\r\n{headers}content-length: 2\r\n\r\n{{}}");
         if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
             return;

@@ -1,13 +1,21 @@
 //! The reqwest transport against servers that behave, and that do not.
 
 #[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod answers;
+#[cfg(test)]
+mod api_server;
+#[cfg(test)]
+mod authorized;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod framing;
+#[cfg(test)]
+mod redirects;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]

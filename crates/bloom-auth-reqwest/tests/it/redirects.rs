@@ -35,7 +35,10 @@ async fn get(client: &AuthorizedClient, path: &str) -> Response {
 fn log(server: &ApiServer) -> Vec<(String, bool)> {
     let log = server.log().into_iter();
     log.map(|(path, token)| {
-        assert!(token.as_ref().is_none_or(|token| token == "Bearer T"), "{token:?}");
+        assert!(
+            token.as_ref().is_none_or(|token| token == "Bearer T"),
+            "{token:?}"
+        );
         (path, token.is_some())
     })
     .collect()
@@ -52,8 +55,14 @@ async fn a11_the_token_goes_along_within_its_origin() {
         for to in ["/end".to_owned(), format!("{}/end", origin(&api))] {
             let path = format!("/to/{to}");
             let response = get(&client(&api), &path).await;
-            assert_eq!((response.status(), response.url().path()), (200.try_into().unwrap(), "/end"));
-            assert_eq!(log(&api).split_off(log(&api).len() - 2), [was(path, true), was("/end", true)]);
+            assert_eq!(
+                (response.status(), response.url().path()),
+                (200.try_into().unwrap(), "/end")
+            );
+            assert_eq!(
+                log(&api).split_off(log(&api).len() - 2),
+                [was(path, true), was("/end", true)]
+            );
         }
     }
 }
@@ -61,7 +70,10 @@ async fn a11_the_token_goes_along_within_its_origin() {
 #[tokio::test]
 async fn a11_the_token_stays_behind_when_port_or_host_change() {
     for status in STATUSES {
-        let (api, other) = (ApiServer::start(rule(status)).await, ApiServer::start(rule(status)).await);
+        let (api, other) = (
+            ApiServer::start(rule(status)).await,
+            ApiServer::start(rule(status)).await,
+        );
         // Another port; and the same port of another name for this machine.
         let by_name = format!("http://localhost:{}", api.address.port());
         let response = get(&client(&api), &format!("/to/{}/end", origin(&other))).await;
@@ -76,30 +88,51 @@ async fn a11_the_token_stays_behind_when_port_or_host_change() {
 #[tokio::test]
 async fn a11_what_was_left_behind_does_not_come_back_with_a_later_hop() {
     for status in STATUSES {
-        let (api, other) = (ApiServer::start(rule(status)).await, ApiServer::start(rule(status)).await);
+        let (api, other) = (
+            ApiServer::start(rule(status)).await,
+            ApiServer::start(rule(status)).await,
+        );
         // To the other one and on within it; and back to where it began.
-        for (last, at_home) in [("/end".to_owned(), false), (format!("{}/end", origin(&api)), true)] {
+        for (last, at_home) in [
+            ("/end".to_owned(), false),
+            (format!("{}/end", origin(&api)), true),
+        ] {
             let away = format!("{}/to/{last}", origin(&other));
             let response = get(&client(&api), &format!("/to/{away}")).await;
             assert_eq!(response.status(), 200);
             let mut seen = log(&other);
             let ended = if at_home { log(&api).pop() } else { seen.pop() };
             assert_eq!(ended, Some(was("/end", false)), "{status}");
-            assert_eq!(seen.pop(), Some(was(format!("/to/{last}"), false)), "{status}");
+            assert_eq!(
+                seen.pop(),
+                Some(was(format!("/to/{last}"), false)),
+                "{status}"
+            );
         }
         // Back at home, and on from there.
-        let path = format!("/to/{o}/to/{a}/to//end", o = origin(&other), a = origin(&api));
+        let path = format!(
+            "/to/{o}/to/{a}/to//end",
+            o = origin(&other),
+            a = origin(&api)
+        );
         get(&client(&api), &path).await;
         let seen = log(&api);
         let home = &seen[seen.len() - 2..];
-        assert_eq!(home, [was("/to//end", false), was("/end", false)], "{status}");
+        assert_eq!(
+            home,
+            [was("/to//end", false), was("/end", false)],
+            "{status}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a11_an_origin_allowed_by_name_gets_the_token() {
     for status in STATUSES {
-        let (api, files) = (ApiServer::start(rule(status)).await, ApiServer::start(rule(status)).await);
+        let (api, files) = (
+            ApiServer::start(rule(status)).await,
+            ApiServer::start(rule(status)).await,
+        );
         let (provider, _) = api_provider(&origin(&api), &["T"]);
         let client = AuthorizedClient::builder(provider)
             .allow_origin(origin(&files))
@@ -117,6 +150,8 @@ async fn a11_an_origin_allowed_by_name_gets_the_token() {
 #[cfg(feature = "rustls")]
 #[tokio::test]
 async fn a11_a12_nothing_follows_from_https_to_http() {
+    use bloom_auth_reqwest::ReqwestTransport;
+
     use crate::tls_server::Authority;
 
     let authority = Authority::new();
@@ -125,9 +160,9 @@ async fn a11_a12_nothing_follows_from_https_to_http() {
         let api = ApiServer::start_tls(&identity, rule(status)).await;
         let plain = ApiServer::start(rule(status)).await;
         let (provider, _) = api_provider(&format!("https://{}", api.address), &["T"]);
+        let transport = ReqwestTransport::builder().with_root_certificate(authority.pem());
         let client = AuthorizedClient::builder(provider)
-            .with_root_certificate(authority.pem())
-            .unwrap()
+            .settings_of(&transport.unwrap().build().unwrap())
             .build()
             .unwrap();
         let response = get(&client, &format!("/to/{}/end", origin(&plain))).await;
@@ -151,10 +186,16 @@ async fn a11_the_body_goes_where_the_status_says() {
     ] {
         let api = ApiServer::start(rule(status)).await;
         let request = client(&api).post("/to//end").body("hello");
-        let request = request.header("content-type", "text/plain").header("x-own", "kept");
+        let request = request
+            .header("content-type", "text/plain")
+            .header("x-own", "kept");
         assert_eq!(request.send().await.unwrap().status(), 200);
         let end = api.requests().pop().unwrap();
-        assert_eq!((end.method.as_str(), end.body.as_str()), (method, body), "{status}");
+        assert_eq!(
+            (end.method.as_str(), end.body.as_str()),
+            (method, body),
+            "{status}"
+        );
         assert_eq!(end.header("content-type").is_some(), !body.is_empty());
         assert_eq!(end.header("x-own"), Some("kept"));
     }
@@ -162,11 +203,17 @@ async fn a11_the_body_goes_where_the_status_says() {
 
 #[tokio::test]
 async fn a11_a13_credentials_of_the_caller_stay_behind_as_well() {
-    let (api, other) = (ApiServer::start(rule(307)).await, ApiServer::start(rule(307)).await);
+    let (api, other) = (
+        ApiServer::start(rule(307)).await,
+        ApiServer::start(rule(307)).await,
+    );
     let (provider, transport) = api_provider(&origin(&api), &["T"]);
     let client = AuthorizedClient::new(provider);
     let path = format!("/to/{}/to/{}/end", origin(&other), origin(&api));
-    let request = client.get(path).header("authorization", "Basic b3du").header("cookie", "a=b");
+    let request = client
+        .get(path)
+        .header("authorization", "Basic b3du")
+        .header("cookie", "a=b");
     assert_eq!(request.send().await.unwrap().status(), 200);
     let (first, last) = (&api.requests()[0], &api.requests()[1]);
     assert_eq!(first.token(), Some("Basic b3du"));
@@ -181,13 +228,20 @@ async fn a11_a13_credentials_of_the_caller_stay_behind_as_well() {
 async fn a_chain_without_end_is_an_error() {
     let api = ApiServer::start(|request| (302, format!("location: {}x\r\n", request.path))).await;
     let error = client(&api).get("/").send().await.unwrap_err();
-    assert!(matches!(error, RequestError::TooManyRedirects), "{}", chain_of(&error));
+    assert!(
+        matches!(error, RequestError::TooManyRedirects),
+        "{}",
+        chain_of(&error)
+    );
     assert_eq!(api.requests().len(), 11);
 }
 
 #[tokio::test]
 async fn a11_a_client_that_is_brought_follows_its_own_policy() {
-    let (api, other) = (ApiServer::start(rule(302)).await, ApiServer::start(rule(302)).await);
+    let (api, other) = (
+        ApiServer::start(rule(302)).await,
+        ApiServer::start(rule(302)).await,
+    );
     let (provider, _) = api_provider(&origin(&api), &["T"]);
     let brought = |policy| {
         let client = Client::builder().no_proxy().redirect(policy).build();

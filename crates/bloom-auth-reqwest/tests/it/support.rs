@@ -5,7 +5,7 @@ use std::time::Duration;
 use bloom_auth_core::{
     ClientCredentials, ClientId, ClientSecret, Environment, RequestBody, ResponseBody,
     TokenProvider, TokenProviderBuilder, Transport, TransportError, TransportErrorKind,
-    test_util::{FixedEntropy, ScriptedServer, Turn},
+    test_util::{FixedEntropy, Reply, ScriptedServer, ScriptedTransport, Turn},
 };
 use bloom_auth_reqwest::ReqwestTransport;
 use bytes::Bytes;
@@ -68,6 +68,29 @@ pub(crate) fn builder(server: &ScriptedServer) -> TokenProviderBuilder {
 
 pub(crate) fn provider(server: &ScriptedServer) -> TokenProvider {
     builder(server).build().unwrap()
+}
+
+/// A provider of these tokens in turn, for the API at this origin; and what
+/// counts the token requests.
+pub(crate) fn api_provider(origin: &str, tokens: &[&str]) -> (TokenProvider, ScriptedTransport) {
+    let environment = Environment::custom("https://auth.test/oauth/token", origin);
+    let environment = environment.allow_insecure_loopback().build().unwrap();
+    let credentials = ClientCredentials::new(
+        ClientId::new("id").unwrap(),
+        ClientSecret::new("canary").unwrap(),
+    );
+    let replies = tokens.iter().map(|token| Reply::token(token, 3600));
+    let transport = ScriptedTransport::new(replies);
+    let provider = TokenProvider::builder(environment, credentials, transport.clone());
+    (
+        provider.entropy(FixedEntropy::LEAST).build().unwrap(),
+        transport,
+    )
+}
+
+/// The whole text of an error.
+pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
+    bloom_auth_core::chain(error)
 }
 
 /// A token response with this token, for an hour.

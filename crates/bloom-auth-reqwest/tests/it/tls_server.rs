@@ -53,6 +53,21 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Ends TLS with this identity.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let key = PrivateKeyDer::try_from(self.1.serialize_der()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.0.der().clone()], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
 fn params(name: &str, last_year: i32) -> CertificateParams {
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
     params.not_after = rcgen::date_time_ymd(last_year, 1, 1);
@@ -69,20 +84,11 @@ pub(crate) struct TlsServer {
 
 impl TlsServer {
     pub(crate) async fn start(identity: &Identity, turn: Turn) -> Self {
-        let key = PrivateKeyDer::try_from(identity.1.serialize_der()).unwrap();
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![identity.0.der().clone()], key)
-            .unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let behind = serve(turn).await;
         let mut tasks = JoinSet::new();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        tasks.spawn(accept(listener, acceptor, behind.address()));
+        tasks.spawn(accept(listener, identity.acceptor(), behind.address()));
         Self {
             address,
             behind,
