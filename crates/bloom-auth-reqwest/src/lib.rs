@@ -22,6 +22,8 @@
 //!
 //! # Crate features
 //!
+//! - `middleware`: `BearerMiddleware`, for clients that are built of
+//!   `reqwest-middleware`.
 //! - `rustls` (default): TLS by rustls with aws-lc-rs, on the platform's root
 //!   certificates unless own ones are given. Without a TLS feature, https
 //!   fails with a typed error.
@@ -30,10 +32,14 @@
 
 mod classify;
 mod client;
+#[cfg(feature = "middleware")]
+mod middleware;
 mod roots;
 mod settings;
 mod transport;
 mod url;
 
 pub use client::{AuthorizedClient, AuthorizedClientBuilder, RequestBuilder, RequestError};
+#[cfg(feature = "middleware")]
+pub use middleware::BearerMiddleware;
 pub use transport::{ReqwestTransport, ReqwestTransportBuilder};

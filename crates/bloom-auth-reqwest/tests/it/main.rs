@@ -15,6 +15,9 @@ mod connections;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+#[cfg(feature = "middleware")]
+mod middleware;
+#[cfg(test)]
 mod redirects;
 #[cfg(test)]
 mod suite;
