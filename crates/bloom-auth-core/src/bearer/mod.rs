@@ -244,7 +244,18 @@ impl Bearer {
         let Some(spare) = spare else {
             return Ok(response);
         };
-        let Some(attachment) = self.another(&attachment).await else {
+        // Boxed, as what is rare must not make every future large.
+        Box::pin(self.replay(exchange, spare, attachment, response)).await
+    }
+
+    async fn replay<E: Exchange + Send>(
+        &self,
+        mut exchange: E,
+        spare: E::Spare,
+        rejected: Attachment,
+        response: E::Response,
+    ) -> Result<E::Response, E::Error> {
+        let Some(attachment) = self.another(&rejected).await else {
             return Ok(response);
         };
         let Some(mut request) = exchange.restore(spare) else {
@@ -265,7 +276,11 @@ impl Bearer {
         let (Some(origin), false) = (origin, headers.contains_key(AUTHORIZATION)) else {
             return Ok(None);
         };
-        let token = self.provider.token().await?;
+        let token = match self.provider.fresh_token() {
+            Some(token) => token,
+            // Boxed, as what is rare must not make every future large.
+            None => Box::pin(self.provider.token()).await?,
+        };
         let attachment = Attachment { token, origin };
         attachment.put_into(headers);
         Ok(Some(attachment))

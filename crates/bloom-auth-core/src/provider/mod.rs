@@ -132,14 +132,18 @@ impl TokenProvider {
     ///
     /// Dropping the future takes nothing from other callers: the fetch goes on.
     pub async fn token(&self) -> Result<AccessToken, Error> {
+        match self.fresh_token() {
+            Some(token) => Ok(token),
+            None => self.obtain(Ask::Usable).await,
+        }
+    }
+
+    /// The token, if it is neither due nor over: there is nothing to do then.
+    pub(crate) fn fresh_token(&self) -> Option<AccessToken> {
         let shared = &self.handle.shared;
-        if let Some(token) = shared
+        shared
             .published
             .fresh(shared.now_quickly(), AccessToken::clone)
-        {
-            return Ok(token);
-        }
-        self.obtain(Ask::Usable).await
     }
 
     /// The current token as the value of an `Authorization` header, marked
