@@ -36,8 +36,13 @@ impl Exchange for Hop<'_> {
         self.kept.request()
     }
 
-    async fn send(&mut self, request: Request) -> Result<Response, RequestError> {
-        Ok(self.client.execute(request).await?)
+    fn send(
+        &mut self,
+        request: Request,
+    ) -> impl Future<Output = Result<Response, RequestError>> + use<> {
+        // Handed over at once, so that the future does not hold it as well.
+        let pending = self.client.execute(request);
+        async { Ok(pending.await?) }
     }
 
     fn head<'a>(&self, response: &'a Response) -> (StatusCode, &'a HeaderMap) {

@@ -18,8 +18,8 @@ use smallvec::SmallVec;
 /// a usual size: text and headers are kept in place, and the body is shared.
 pub(super) struct Kept {
     method: Method,
-    url: SmallVec<[u8; 256]>,
-    headers: SmallVec<[(HeaderName, HeaderValue); 8]>,
+    url: SmallVec<[u8; 128]>,
+    headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
     body: KeptBody,
     version: Version,
     timeout: Option<Duration>,

@@ -79,8 +79,9 @@ pub struct AuthorizedClient(Arc<Inner>);
 struct Inner {
     bearer: Bearer,
     source: Source,
-    /// The API URL without a slash at its end.
-    base: String,
+    /// The API URL with a slash at its end. It was checked when the environment
+    /// was built, and can always be read.
+    base: Option<Url>,
 }
 
 impl AuthorizedClient {
@@ -111,8 +112,7 @@ impl AuthorizedClient {
     }
 
     fn with(bearer: Bearer, source: Source) -> Self {
-        let base = bearer.provider().environment().api_url().to_string();
-        let base = base.trim_end_matches('/').to_owned();
+        let base = Url::parse(&bearer.provider().environment().url_of("")).ok();
         Self(Arc::new(Inner {
             bearer,
             source,
@@ -211,28 +211,25 @@ impl AuthorizedClient {
             let start = path.as_bytes().get(..scheme.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
         });
-        // On the stack, for paths of a usual length.
-        let mut text = SmallVec::<[u8; 256]>::new();
-        if !is_whole {
-            text.extend_from_slice(self.0.base.as_bytes());
-            text.push(b'/');
-        }
-        let path = if is_whole {
-            path
-        } else {
-            path.trim_start_matches('/')
+        let url = match &self.0.base {
+            Some(base) if !is_whole => {
+                // On the stack, for paths of a usual length. What starts like
+                // this is a path, whatever follows.
+                let mut text = SmallVec::<[u8; 128]>::from_slice(b"./");
+                text.extend_from_slice(path.trim_start_matches('/').as_bytes());
+                let text = std::str::from_utf8(&text);
+                text.ok().and_then(|text| base.join(text).ok())
+            }
+            _ => Url::parse(path).ok(),
         };
-        text.extend_from_slice(path.as_bytes());
-        let url = std::str::from_utf8(&text).ok().map(Url::parse);
-        match url {
-            Some(Ok(url)) => Ok(url),
-            _ => Err(ConfigurationError::new(
+        url.ok_or_else(|| {
+            ConfigurationError::new(
                 "request URL",
                 "is not a path, nor a URL",
                 "use a path such as `/v2/core/organization`",
             )
-            .into()),
-        }
+            .into()
+        })
     }
 }
 
