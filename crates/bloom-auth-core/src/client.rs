@@ -1,4 +1,5 @@
-//! Who the application is: client id, client secret, and the two together.
+//! Who the application is: its client id, and what proves that it is this
+//! client.
 
 use std::{fmt, sync::Arc};
 
@@ -6,10 +7,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::error::ConfigurationError;
+use crate::{
+    environment::ClientAuthentication, error::ConfigurationError, pem, protocol::ClientAssertion,
+    signer::AssertionSigner,
+};
 
 const MAX_CLIENT_ID_BYTES: usize = 1024;
 const MAX_CLIENT_SECRET_BYTES: usize = 4096;
+const MAX_AUDIENCE_BYTES: usize = 4096;
 
 /// Secrets shorter than this could be guessed, so nothing is sealed with them.
 const MIN_SEAL_MATERIAL_CHARS: usize = 32;
@@ -103,18 +108,135 @@ impl fmt::Debug for ClientSecret {
     }
 }
 
-/// A client id with its secret: what a token request proves.
-#[derive(Clone, Debug)]
+/// A client id with what proves it: a secret, a private key, or a certificate.
+///
+/// | made by | sent as | the server calls it |
+/// |---|---|---|
+/// | [`new`](Self::new) | the secret itself, as [`ClientAuthentication`] says | `client_secret_post`, `client_secret_basic` |
+/// | [`with_signer`](Self::with_signer) | an assertion that is signed anew for every token request | `private_key_jwt` |
+/// | [`with_certificate`](Self::with_certificate) | the client id alone; the transport presents the certificate | `tls_client_auth` |
+#[derive(Clone)]
 pub struct ClientCredentials {
     id: ClientId,
-    secret: ClientSecret,
+    proof: Proof,
+    tag: CredentialTag,
+}
+
+#[derive(Clone)]
+enum Proof {
+    Secret(ClientSecret),
+    Signer {
+        signer: Arc<dyn AssertionSigner>,
+        audience: Option<Arc<str>>,
+    },
+    /// What a signer has signed, for one token request.
+    Assertion(ClientAssertion),
+    Certificate,
 }
 
 impl ClientCredentials {
     /// Puts an id and a secret together.
     #[must_use]
     pub fn new(id: ClientId, secret: ClientSecret) -> Self {
-        Self { id, secret }
+        let tag = CredentialTag::of_secret(&id, &secret);
+        let proof = Proof::Secret(secret);
+        Self { id, proof, tag }
+    }
+
+    /// Puts an id and a signer together: the client proves who it is by
+    /// assertions that the signer signs (`private_key_jwt`; RFC 7523), and no
+    /// secret is sent.
+    ///
+    /// The signer's algorithm, key id and key for the tag are asked for now.
+    #[must_use]
+    pub fn with_signer(id: ClientId, signer: impl AssertionSigner + 'static) -> Self {
+        Self::signed_by(id, Arc::new(signer), None)
+    }
+
+    /// Puts an id and a client certificate together (`tls_client_auth` and
+    /// `self_signed_tls_client_auth`; RFC 8705): the transport presents the
+    /// certificate and proves that it has the key, and the token request holds
+    /// the client id alone.
+    ///
+    /// The transport must be given the certificate and its key by itself. The
+    /// private key is wanted here as well, in PEM, alone or beside the
+    /// certificate: only a hash of it is kept, for the [tag](CredentialTag) of
+    /// the credentials, so that whoever shares a cache and knows the client id,
+    /// which is public as the certificate is, is not handed the token. The buffer
+    /// is zeroized.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] if there is no private key in it, or more than
+    /// one. It shows nothing of the key.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use bloom_auth_core::{ClientCredentials, ClientId};
+    ///
+    /// let pem = std::fs::read("/run/secrets/bloom-client.pem")?;
+    /// let credentials = ClientCredentials::with_certificate(ClientId::new("my-backend")?, pem)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_certificate(
+        id: ClientId,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Result<Self, ConfigurationError> {
+        let key_pem = Zeroizing::new(key_pem.into());
+        let key = pem::private_key("private key of the client certificate", &key_pem)?;
+        let tag = CredentialTag::of_certificate(&id, &key.der);
+        let proof = Proof::Certificate;
+        Ok(Self { id, proof, tag })
+    }
+
+    /// Sets whom the assertions are for (`aud`): the URL of the token endpoint
+    /// by default. Some authorization servers want their issuer's name.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] if it is empty, has a control character, is
+    /// longer than 4096 bytes, or these credentials have no signer.
+    pub fn with_assertion_audience(
+        self,
+        audience: impl AsRef<str>,
+    ) -> Result<Self, ConfigurationError> {
+        const SETTING: &str = "assertion audience";
+        let (audience, fix) = (
+            audience.as_ref(),
+            "use the token endpoint's URL or the issuer's name, as the authorization server \
+             wants it",
+        );
+        check_with_fix(SETTING, audience, MAX_AUDIENCE_BYTES, fix)?;
+        let Proof::Signer { signer, .. } = self.proof else {
+            return Err(ConfigurationError::new(
+                SETTING,
+                "is set, but nothing is signed with these credentials",
+                "give it with a private key, or leave it out",
+            ));
+        };
+        Ok(Self::signed_by(self.id, signer, Some(audience.into())))
+    }
+
+    fn signed_by(
+        id: ClientId,
+        signer: Arc<dyn AssertionSigner>,
+        audience: Option<Arc<str>>,
+    ) -> Self {
+        let tag = CredentialTag::of_signer(&id, &*signer, audience.as_deref());
+        let proof = Proof::Signer { signer, audience };
+        Self { id, proof, tag }
+    }
+
+    /// The same client with an assertion that its signer has signed: what one
+    /// token request presents. The engine does this by itself.
+    #[must_use]
+    pub fn with_assertion(&self, assertion: ClientAssertion) -> Self {
+        Self {
+            id: self.id.clone(),
+            proof: Proof::Assertion(assertion),
+            tag: self.tag,
+        }
     }
 
     /// The client id.
@@ -123,49 +245,148 @@ impl ClientCredentials {
         &self.id
     }
 
-    /// The client secret.
+    /// The client secret, if that is the proof.
     #[must_use]
-    pub fn secret(&self) -> &ClientSecret {
-        &self.secret
+    pub fn secret(&self) -> Option<&ClientSecret> {
+        match &self.proof {
+            Proof::Secret(secret) => Some(secret),
+            _ => None,
+        }
+    }
+
+    /// Who signs the assertions, if they are the proof.
+    #[must_use]
+    pub fn signer(&self) -> Option<&dyn AssertionSigner> {
+        match &self.proof {
+            Proof::Signer { signer, .. } => Some(&**signer),
+            _ => None,
+        }
+    }
+
+    /// Whom assertions are for, if it is not the token endpoint.
+    #[must_use]
+    pub fn assertion_audience(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Signer { audience, .. } => audience.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The signed assertion, in credentials for one token request.
+    #[must_use]
+    pub fn assertion(&self) -> Option<&ClientAssertion> {
+        match &self.proof {
+            Proof::Assertion(assertion) => Some(assertion),
+            _ => None,
+        }
+    }
+
+    /// How a token request with these credentials proves the client.
+    pub(crate) fn method(&self, secret_is_sent: ClientAuthentication) -> Method {
+        match (&self.proof, secret_is_sent) {
+            (Proof::Secret(_), ClientAuthentication::Post) => Method::SecretPost,
+            (Proof::Secret(_), ClientAuthentication::Basic) => Method::SecretBasic,
+            (Proof::Signer { .. } | Proof::Assertion(_), _) => Method::PrivateKeyJwt,
+            (Proof::Certificate, _) => Method::Certificate,
+        }
     }
 
     /// A tag that is equal for equal credentials and says nothing about them.
     #[must_use]
     pub fn tag(&self) -> CredentialTag {
-        CredentialTag::of(self)
+        self.tag
     }
 
     /// Key material for sealing tokens at rest: the client secret, if it has
     /// at least 32 characters.
     ///
-    /// `None` means that the secret could be guessed, and a token sealed with
-    /// it would let whoever reads the cache test guesses offline.
+    /// `None` means that there is no secret, or that it could be guessed, and a
+    /// token sealed with it would let whoever reads the cache test guesses
+    /// offline.
     #[must_use]
     pub fn seal_material(&self) -> Option<&[u8]> {
-        let secret = self.secret.expose();
+        let secret = self.secret()?.expose();
         (secret.chars().count() >= MIN_SEAL_MATERIAL_CHARS).then_some(secret.as_bytes())
+    }
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What a signer shows of itself is not ours to answer for.
+        f.debug_struct("ClientCredentials")
+            .field("id", &self.id)
+            .field("method", &self.method(ClientAuthentication::Post))
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a client proves who it is, by the names that servers have for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Method {
+    SecretPost,
+    SecretBasic,
+    PrivateKeyJwt,
+    Certificate,
+}
+
+impl Method {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SecretPost => "client_secret_post",
+            Self::SecretBasic => "client_secret_basic",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::Certificate => "tls_client_auth",
+        }
     }
 }
 
 /// A keyed hash of client credentials: it tells credentials apart without
 /// holding them, and is never printed.
 ///
-/// It is HMAC-SHA-256 under the secret, so that nobody computes it who does
-/// not hold the secret already. It keeps one tenant's token from another who
-/// knows the client id but not the secret.
+/// It is HMAC-SHA-256 under the secret or the private key (for another
+/// [`AssertionSigner`], under what that [gives](AssertionSigner::tag_key)), so
+/// that nobody computes it who does not hold that already. It keeps one
+/// tenant's token from another who knows the client id but has no proof.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CredentialTag([u8; 32]);
 
 impl CredentialTag {
-    fn of(credentials: &ClientCredentials) -> Self {
+    fn of_secret(id: &ClientId, secret: &ClientSecret) -> Self {
+        Self::new(secret.expose().as_bytes(), |mac| {
+            mac.update(b"bloom-auth credential tag v1\0");
+            mac.update(id.as_str().as_bytes());
+        })
+    }
+
+    /// With all that an assertion says of the client: where a server refused
+    /// one, another may be taken.
+    fn of_signer(id: &ClientId, signer: &dyn AssertionSigner, audience: Option<&str>) -> Self {
+        Self::new(signer.tag_key(), |mac| {
+            mac.update(b"bloom-auth credential tag v1, private_key_jwt\0");
+            mac.update(signer.algorithm().name().as_bytes());
+            for text in [Some(id.as_str()), signer.key_id(), audience] {
+                // What may be absent comes behind its length, or the largest.
+                let length = text.map_or(u64::MAX, |text| text.len() as u64);
+                mac.update(&length.to_be_bytes());
+                mac.update(text.unwrap_or_default().as_bytes());
+            }
+        })
+    }
+
+    fn of_certificate(id: &ClientId, private_key: &[u8]) -> Self {
+        Self::new(private_key, |mac| {
+            mac.update(b"bloom-auth credential tag v1, tls_client_auth\0");
+            mac.update(id.as_str().as_bytes());
+        })
+    }
+
+    fn new(key: &[u8], update: impl FnOnce(&mut Hmac<Sha256>)) -> Self {
         // HMAC takes keys of every length, so this cannot fail; an error would
         // yield a tag that no real credentials have.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(credentials.secret.expose().as_bytes())
-        else {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
             return Self([0; 32]);
         };
-        mac.update(b"bloom-auth credential tag v1\0");
-        mac.update(credentials.id.as_str().as_bytes());
+        update(&mut mac);
         Self(mac.finalize().into_bytes().into())
     }
 
@@ -206,8 +427,17 @@ pub(crate) fn trim_one_newline(text: &str) -> &str {
     }
 }
 
-fn check(what: &'static str, value: &str, max: usize) -> Result<(), ConfigurationError> {
+pub(crate) fn check(what: &'static str, value: &str, max: usize) -> Result<(), ConfigurationError> {
     let fix = "use the value that Bloom gave, without quotes or line breaks";
+    check_with_fix(what, value, max, fix)
+}
+
+fn check_with_fix(
+    what: &'static str,
+    value: &str,
+    max: usize,
+    fix: &'static str,
+) -> Result<(), ConfigurationError> {
     if value.is_empty() {
         return Err(ConfigurationError::new(what, "is empty", fix));
     }

@@ -1,27 +1,20 @@
 //! Where client credentials come from, asked anew at every fetch so that a
 //! rotated secret needs no restart.
 
-use std::{
-    error::Error as StdError,
-    ffi::OsString,
-    fmt,
-    fs::File,
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod file;
+
+use std::{error::Error as StdError, ffi::OsString, fmt, sync::Arc};
 
 use async_trait::async_trait;
-use tokio::task::JoinHandle;
 use zeroize::Zeroize as _;
 
+pub use self::file::FileCredentials;
+#[cfg(feature = "private-key-jwt")]
+pub use self::file::PrivateKeyFile;
 use crate::{
-    client::{ClientCredentials, ClientId, ClientSecret, secret_from_bytes},
+    client::{ClientCredentials, ClientId, ClientSecret},
     error::ConfigurationError,
 };
-
-/// A file larger than this holds no secret.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// Gives client credentials when a token has to be fetched.
 ///
@@ -181,105 +174,6 @@ impl CredentialsSource for EnvironmentCredentials {
     }
 }
 
-/// Reads the secret from a file at every fetch, as Kubernetes mounts them;
-/// one trailing line break is trimmed.
-///
-/// Reading is done on a thread for blocking work, one at a time. Should the
-/// file system hang, so does that one thread, and callers get an error in
-/// time.
-#[derive(Clone, Debug)]
-pub struct FileCredentials {
-    id: ClientId,
-    path: PathBuf,
-    under_way: Arc<tokio::sync::Mutex<Option<JoinHandle<Read>>>>,
-}
-
-type Read = Result<ClientCredentials, CredentialsError>;
-
-impl FileCredentials {
-    /// The client id, and the file that holds the secret. The file is not
-    /// read yet.
-    #[must_use]
-    pub fn new(id: ClientId, path: impl Into<PathBuf>) -> Self {
-        Self {
-            id,
-            path: path.into(),
-            under_way: Arc::default(),
-        }
-    }
-
-    /// Reads the file now; this blocks for as long as the file system does.
-    ///
-    /// # Errors
-    ///
-    /// [`CredentialsError`] if it is no regular file, cannot be read, or does
-    /// not hold a secret.
-    pub fn read(&self) -> Result<ClientCredentials, CredentialsError> {
-        let secret = read_secret(&self.path)?;
-        Ok(ClientCredentials::new(self.id.clone(), secret))
-    }
-}
-
-#[async_trait]
-impl CredentialsSource for FileCredentials {
-    async fn credentials(&self) -> Result<ClientCredentials, CredentialsError> {
-        let mut under_way = self.under_way.lock().await;
-        if let Some(earlier) = under_way.as_mut() {
-            // Its caller has given up; what it read may be out of date by now.
-            let _ = earlier.await;
-        }
-        let this = self.clone();
-        let read = under_way.insert(tokio::task::spawn_blocking(move || this.read()));
-        let result = read.await;
-        *under_way = None;
-        result.unwrap_or_else(|_| Err(CredentialsError::new("the runtime is shutting down")))
-    }
-}
-
-fn read_secret(path: &Path) -> Result<ClientSecret, CredentialsError> {
-    let error = |problem: &str| {
-        let path = path.display();
-        CredentialsError::new(format!("the client secret file {path} {problem}"))
-    };
-    let io_error = |source: std::io::Error| error("cannot be read").with_source(source);
-    let file = open(path).map_err(io_error)?;
-    let metadata = file.metadata().map_err(io_error)?;
-    if !metadata.is_file() {
-        return Err(error("is not a regular file"));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(error("is too large to be a secret"));
-    }
-    // Room for all that is read, so that no un-zeroized copy stays behind when
-    // the buffer grows; one more byte tells a file that has grown.
-    let room = usize::try_from(MAX_FILE_BYTES).unwrap_or(usize::MAX) + 1;
-    let mut bytes = Vec::with_capacity(room);
-    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
-    let is_whole = read.is_ok() && bytes.len() < room;
-    let secret = secret_from_bytes(bytes);
-    read.map_err(io_error)?;
-    if !is_whole {
-        return Err(error("is too large to be a secret"));
-    }
-    secret.map_err(|source| error("holds no client secret").with_source(source))
-}
-
-/// Opens a file without waiting for a writer, should it be a FIFO.
-#[cfg(unix)]
-fn open(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
-    let mut options = File::options();
-    options.read(true).custom_flags(nonblocking.cast_signed());
-    options.open(path)
-}
-
-#[cfg(not(unix))]
-fn open(path: &Path) -> std::io::Result<File> {
-    File::open(path)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -318,32 +212,5 @@ mod tests {
             assert!(error.starts_with(text), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_file_that_is_no_secret_is_named() {
-        let id = ClientId::new("id").unwrap();
-        let error = FileCredentials::new(id.clone(), "/nowhere/at/all").read();
-        let text = error.unwrap_err().to_string();
-        assert_eq!(
-            text,
-            "the client secret file /nowhere/at/all cannot be read"
-        );
-        let directory = std::env::temp_dir();
-        let error = FileCredentials::new(id, directory).read().unwrap_err();
-        assert!(error.to_string().ends_with("is not a regular file"));
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_fifo_is_refused_at_once() {
-        let name = format!("bloom-auth-fifo-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
-        let id = ClientId::new("id").unwrap();
-        let error = FileCredentials::new(id, &path).read().unwrap_err();
-        std::fs::remove_file(&path).unwrap();
-        assert!(error.to_string().ends_with("is not a regular file"));
     }
 }

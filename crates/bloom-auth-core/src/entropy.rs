@@ -1,8 +1,8 @@
-//! Randomness for jitter, injected.
+//! Randomness for jitter and ids, injected.
 
 use std::{fmt, sync::Arc};
 
-/// Draws numbers for jitter. Not for keys or nonces.
+/// Draws numbers for jitter, and for ids that come once. Not for keys or nonces.
 pub trait Entropy: fmt::Debug + Send + Sync {
     /// A number of which every bit is random. It must not panic.
     fn draw(&self) -> u64;
@@ -32,7 +32,8 @@ impl SystemEntropy {
 
 impl Entropy for SystemEntropy {
     fn draw(&self) -> u64 {
-        // Without randomness there is no jitter, and nothing worse.
+        // Without randomness there is no jitter, and nothing worse: ids hold
+        // more than this.
         getrandom::u64().unwrap_or(u64::MAX / 2)
     }
 }

@@ -17,7 +17,10 @@ pub enum AuthVersion {
     V2,
 }
 
-/// How the client proves who it is (RFC 6749, section 2.3.1).
+/// How a client secret is sent (RFC 6749, section 2.3.1).
+///
+/// It makes no difference to clients that have none: see
+/// [`ClientCredentials`](crate::ClientCredentials).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClientAuthentication {

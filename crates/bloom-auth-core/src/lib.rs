@@ -56,7 +56,8 @@
 //!   [`FetchLimit`]: how many of them may ask at once.
 //! - [`Environment`], [`Scopes`], [`ClientAuthentication`]: what to ask for.
 //! - [`CredentialsSource`]: who asks; [`EnvironmentCredentials`],
-//!   [`FileCredentials`], or [`ClientCredentials`] that never change.
+//!   [`FileCredentials`], or [`ClientCredentials`] that never change: with a
+//!   secret, an [`AssertionSigner`], or a client certificate.
 //! - [`Transport`], [`TokenCache`], [`Clock`], [`Entropy`]: what to plug in.
 //! - [`Error`], with [`Error::kind`] and [`Error::recovery`]: why there is no
 //!   token, and what makes it work again.
@@ -93,6 +94,8 @@
 //!
 //! # Crate features
 //!
+//! - `private-key-jwt`: `PrivateKey`, which signs assertions for clients that
+//!   have no secret; and `PrivateKeyFile`, which reads one from a file.
 //! - `metrics`: `StatusMetrics`, which publishes a provider's [`Status`] through
 //!   the `metrics` crate.
 //! - `test-util`: clocks, a scripted transport and server, conformance suites
@@ -111,10 +114,16 @@ mod environment;
 mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod pem;
+#[cfg(feature = "private-key-jwt")]
+mod private_key;
 pub mod protocol;
 mod provider;
 mod providers;
 mod scope;
+mod signer;
+#[cfg(any(test, feature = "test-util"))]
+mod test_keys;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 mod token;
@@ -128,6 +137,8 @@ pub use cache::{
 };
 pub use client::{ClientCredentials, ClientId, ClientSecret, CredentialTag};
 pub use clock::{Clock, SystemClock, Timestamp};
+#[cfg(feature = "private-key-jwt")]
+pub use credentials::PrivateKeyFile;
 pub use credentials::{
     CredentialsError, CredentialsSource, EnvironmentCredentials, EnvironmentLookup, FileCredentials,
 };
@@ -136,12 +147,15 @@ pub use environment::{AuthVersion, ClientAuthentication, Environment, Environmen
 pub use error::{ConfigurationError, Error, ErrorKind, Recovery, chain};
 #[cfg(feature = "metrics")]
 pub use metrics::StatusMetrics;
+#[cfg(feature = "private-key-jwt")]
+pub use private_key::PrivateKey;
 pub use provider::{
     Counts, FetchLimit, KeepWarm, Rejection, Status, TokenBudget, TokenProvider,
     TokenProviderBuilder, TokenState,
 };
 pub use providers::{TokenProviders, TokenProvidersBuilder};
 pub use scope::Scopes;
+pub use signer::{AssertionSigner, SigningAlgorithm};
 pub use token::{AccessToken, Fingerprint, TokenHash};
 pub use transport::{
     MAX_BODY_BYTES, RequestBody, ResponseBody, Transport, TransportError, TransportErrorKind,

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
 use crate::{
-    client::{ClientCredentials, ClientId, ClientSecret, CredentialTag},
+    client::{ClientCredentials, ClientId, ClientSecret, CredentialTag, Method},
     environment::{AuthVersion, ClientAuthentication},
     protocol::TokenRequest,
     scope::Scopes,
@@ -20,7 +20,7 @@ pub struct CacheKey(Arc<KeyFields>);
 struct KeyFields {
     token_url: String,
     auth_version: AuthVersion,
-    authentication: ClientAuthentication,
+    method: Method,
     client_id: ClientId,
     credential_tag: CredentialTag,
     audience: Option<String>,
@@ -36,7 +36,7 @@ impl CacheKey {
         Self(Arc::new(KeyFields {
             token_url: environment.token_url().to_string(),
             auth_version: environment.auth_version(),
-            authentication: request.authentication(),
+            method: credentials.method(request.authentication()),
             client_id: credentials.id().clone(),
             credential_tag: credentials.tag(),
             audience: environment.audience().map(str::to_owned),
@@ -68,7 +68,7 @@ impl CacheKey {
         let KeyFields {
             token_url,
             auth_version,
-            authentication,
+            method,
             client_id,
             credential_tag,
             audience,
@@ -80,10 +80,7 @@ impl CacheKey {
             AuthVersion::V1 => b"v1",
             AuthVersion::V2 => b"v2",
         });
-        to.field(match authentication {
-            ClientAuthentication::Post => b"client_secret_post",
-            ClientAuthentication::Basic => b"client_secret_basic",
-        });
+        to.field(method.name().as_bytes());
         to.field(client_id.as_str().as_bytes());
         to.field(credential_tag.as_bytes());
         to.number(usize::from(audience.is_some()));
@@ -132,6 +129,7 @@ impl fmt::Debug for CacheKey {
 pub struct CacheAccess {
     key: CacheKey,
     credentials: ClientCredentials,
+    authentication: ClientAuthentication,
 }
 
 impl CacheAccess {
@@ -141,6 +139,7 @@ impl CacheAccess {
         Self {
             key: CacheKey::new(request, credentials),
             credentials: credentials.clone(),
+            authentication: request.authentication(),
         }
     }
 
@@ -157,23 +156,26 @@ impl CacheAccess {
     }
 
     /// The same access with another secret of the same client: what a cache
-    /// needs to find entries from before a rotation.
+    /// needs to find entries from before a rotation, also from before the client
+    /// was given a private key in the place of a secret.
     #[must_use]
     pub fn with_secret(&self, secret: ClientSecret) -> Self {
         let credentials = ClientCredentials::new(self.credentials.id().clone(), secret);
         let fields = KeyFields {
+            method: credentials.method(self.authentication),
             credential_tag: credentials.tag(),
             ..(*self.key.0).clone()
         };
         Self {
             key: CacheKey(Arc::new(fields)),
             credentials,
+            authentication: self.authentication,
         }
     }
 
     /// Key material for sealing records that leave the process's memory:
-    /// `None` if the client secret is too short for it, and then nothing may
-    /// leave it.
+    /// `None` if there is no client secret or it is too short for it, and then
+    /// nothing may leave it but sealed with a key of its own.
     #[must_use]
     pub fn seal_material(&self) -> Option<&[u8]> {
         self.credentials.seal_material()
@@ -183,7 +185,19 @@ impl CacheAccess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::ClientSecret, environment::Environment};
+    use crate::{
+        client::ClientSecret,
+        environment::Environment,
+        test_keys::{ED25519, P256, TestSigner},
+    };
+
+    fn signer(id: &str, tag_key: &str) -> ClientCredentials {
+        ClientCredentials::with_signer(ClientId::new(id).unwrap(), TestSigner::new(tag_key))
+    }
+
+    fn certificate(id: &str, pem: &str) -> ClientCredentials {
+        ClientCredentials::with_certificate(ClientId::new(id).unwrap(), pem).unwrap()
+    }
 
     fn credentials(id: &str, secret: &str) -> ClientCredentials {
         let id = ClientId::new(id).unwrap();
@@ -211,6 +225,16 @@ mod tests {
             (v1().with_parameter("t", "2"), credentials("id", "secret")),
             (v2("a"), credentials("id", "secret")),
             (v2("a b"), credentials("id", "secret")),
+            (v1(), signer("id", "secret")),
+            (v1(), signer("id", "other secret")),
+            (v1(), signer("other id", "secret")),
+            (
+                v1(),
+                signer("id", "secret").with_assertion_audience("x").unwrap(),
+            ),
+            (v1(), certificate("id", ED25519.private_pem)),
+            (v1(), certificate("id", P256.private_pem)),
+            (v1(), certificate("other id", P256.private_pem)),
             (custom("x"), credentials("id", "secret")),
             (custom("y"), credentials("id", "secret")),
         ];
@@ -297,6 +321,37 @@ mod tests {
         expected.extend_from_slice(b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x07dev-api");
         expected.extend_from_slice(&[0; 16]);
         assert_eq!(*key.canonical_bytes(), expected);
+    }
+
+    #[test]
+    fn who_has_no_secret_has_a_method_of_their_own() {
+        let request = |authentication| {
+            let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+            request.with_authentication(authentication)
+        };
+        let (post, basic) = (
+            request(ClientAuthentication::Post),
+            request(ClientAuthentication::Basic),
+        );
+        for (credentials, method) in [
+            (signer("id", "secret"), "private_key_jwt"),
+            (certificate("id", P256.private_pem), "tls_client_auth"),
+        ] {
+            let key = CacheKey::new(&post, &credentials);
+            // How a secret is sent changes nothing here.
+            assert_eq!(key, CacheKey::new(&basic, &credentials));
+            let bytes = key.canonical_bytes();
+            let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+            assert!(has(method.as_bytes()) && !has(b"client_secret"));
+            assert_eq!(CacheAccess::new(&post, &credentials).seal_material(), None);
+            // The record from when the client had a secret.
+            let old = self::credentials("id", "the old secret");
+            for request in [&post, &basic] {
+                let secret = old.secret().unwrap().clone();
+                let access = CacheAccess::new(request, &credentials).with_secret(secret);
+                assert_eq!(access.key(), CacheAccess::new(request, &old).key());
+            }
+        }
     }
 
     #[test]

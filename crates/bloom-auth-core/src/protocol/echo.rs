@@ -1,4 +1,5 @@
-//! Whether a server's text repeats the client secret, in whatever form.
+//! Whether a server's text repeats the client secret or the assertion, in
+//! whatever form.
 
 use base64::{
     Engine as _,
@@ -9,8 +10,8 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-use super::request::percent_encode;
-use crate::client::ClientCredentials;
+use super::{assertion::ClientAssertion, request::percent_encode};
+use crate::client::{ClientCredentials, ClientSecret};
 
 /// So many bytes of a secret in a row are too many to print.
 const WINDOW: usize = 8;
@@ -26,14 +27,19 @@ const LETTERS: usize = 5;
 /// `\u00e9`, and two of them.
 const GAP: usize = 12;
 
-/// Whether the text holds the secret, or a part of it that is long enough to
+/// Whether the text holds the secret or assertion that was sent, or a part of it that is long enough to
 /// matter, in any encoding that leaves letters and digits alone (JSON, HTML,
 /// URLs, forms, quoted strings), or in base64 or hexadecimal.
 ///
 /// It would rather find too much: the text is an explanation that somebody may
 /// do without. Working memory is zeroized.
 pub(crate) fn holds_secret(text: &str, credentials: &ClientCredentials) -> bool {
-    let secret = credentials.secret().expose().as_bytes();
+    let secret = credentials.secret().map(ClientSecret::expose);
+    let sent = secret.or_else(|| credentials.assertion().map(ClientAssertion::expose));
+    let Some(secret) = sent else {
+        return false;
+    };
+    let (clear, secret) = (secret, secret.as_bytes());
     let id = credentials.id().as_str().as_bytes();
     let text = text.as_bytes();
     holds_window(text, secret)
@@ -43,7 +49,7 @@ pub(crate) fn holds_secret(text: &str, credentials: &ClientCredentials) -> bool 
                 || contains(text, &encoded(base64, &[id, b":", secret]))
         })
         || contains(text, &hexadecimal(secret))
-        || contains(text, &percent_encoded(credentials.secret().expose()))
+        || contains(text, &percent_encoded(clear))
 }
 
 /// The secret as it is, if it is short; else any window of it.
@@ -119,7 +125,10 @@ fn percent_encoded(text: &str) -> Zeroizing<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{ClientId, ClientSecret};
+    use crate::{
+        client::ClientId,
+        test_keys::{ED25519, TestSigner, test_assertion},
+    };
 
     fn check(secret: &str, echo: &str, held: bool) {
         let id = ClientId::new("my-id").unwrap();
@@ -163,6 +172,28 @@ mod tests {
         ] {
             check(secret, echo, true);
         }
+    }
+
+    #[test]
+    fn p42_an_echo_of_an_assertion_is_found() {
+        let id = ClientId::new("my-id").unwrap();
+        let unsigned = ClientCredentials::with_signer(id.clone(), TestSigner::new("key"));
+        let signed = unsigned.with_assertion(test_assertion());
+        let assertion = test_assertion();
+        let assertion = assertion.expose();
+        let (claims, signature) = assertion.rsplit_once('.').unwrap();
+        let (_, claims) = claims.split_once('.').unwrap();
+        for echo in [assertion, claims, signature, &signature[4..20]] {
+            let text = format!("the assertion ({echo}) is not good");
+            assert!(holds_secret(&text, &signed), "{text}");
+            // It was not sent.
+            let certificate = ClientCredentials::with_certificate(id.clone(), ED25519.private_pem);
+            for credentials in [&unsigned, &certificate.unwrap()] {
+                assert!(!holds_secret(&text, credentials), "{text}");
+            }
+        }
+        let text = "Client authentication failed: the assertion's `exp` is over";
+        assert!(!holds_secret(text, &signed));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use http::{
 };
 use zeroize::Zeroizing;
 
+use super::assertion::ClientAssertion;
 use crate::{
-    client::ClientCredentials,
+    client::{ClientCredentials, Method as Proving},
     environment::{AuthVersion, ClientAuthentication, Environment},
     error::ConfigurationError,
     scope::Scopes,
@@ -45,10 +46,12 @@ pub struct TokenRequest {
 }
 
 /// Parameters that have settings of their own.
-const RESERVED: [&str; 5] = [
+const RESERVED: [&str; 7] = [
     "grant_type",
     "client_id",
     "client_secret",
+    "client_assertion",
+    "client_assertion_type",
     "audience",
     "scope",
 ];
@@ -66,7 +69,7 @@ impl TokenRequest {
         }
     }
 
-    /// Sets how the client proves who it is.
+    /// Sets how a client secret is sent.
     #[must_use]
     pub fn with_authentication(mut self, authentication: ClientAuthentication) -> Self {
         self.authentication = authentication;
@@ -133,7 +136,7 @@ impl TokenRequest {
         &self.environment
     }
 
-    /// How the client proves who it is.
+    /// How a client secret is sent.
     #[must_use]
     pub fn authentication(&self) -> ClientAuthentication {
         self.authentication
@@ -158,17 +161,29 @@ impl TokenRequest {
     /// characters left alone, in the body as in the Basic header: the one
     /// form that servers decode alike, whether they read it as a form or as a
     /// URL.
+    ///
+    /// Credentials with a signer prove nothing before they are given an
+    /// [assertion](ClientCredentials::with_assertion).
     #[must_use]
     pub fn encode(&self, credentials: &ClientCredentials) -> Request<RequestBody> {
-        let (id, secret) = (credentials.id().as_str(), credentials.secret().expose());
+        let id = credentials.id().as_str();
         let mut fields = vec![("grant_type", "client_credentials")];
         let mut authorization = None;
-        match self.authentication {
-            ClientAuthentication::Post => {
+        match (
+            credentials.method(self.authentication),
+            credentials.secret(),
+        ) {
+            (Proving::SecretBasic, Some(secret)) => authorization = basic(id, secret.expose()),
+            (_, secret) => {
                 fields.push(("client_id", id));
-                fields.push(("client_secret", secret));
+                if let Some(secret) = secret {
+                    fields.push(("client_secret", secret.expose()));
+                }
             }
-            ClientAuthentication::Basic => authorization = basic(id, secret),
+        }
+        if let Some(assertion) = credentials.assertion() {
+            fields.push(("client_assertion_type", ClientAssertion::TYPE));
+            fields.push(("client_assertion", assertion.expose()));
         }
         if let Some(audience) = self.environment.audience() {
             fields.push(("audience", audience));
@@ -251,7 +266,10 @@ pub(crate) fn percent_encode(text: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{ClientId, ClientSecret};
+    use crate::{
+        client::{ClientId, ClientSecret},
+        test_keys::{ED25519, TestSigner, test_assertion},
+    };
 
     fn credentials(id: &str, secret: &str) -> ClientCredentials {
         ClientCredentials::new(
@@ -300,6 +318,38 @@ mod tests {
              grant_type=client_credentials&audience=api.bloomcredit.io\
              &scope=data-access%3Aall%20furnishment%3Aall&organization=org%201"
         );
+    }
+
+    #[test]
+    fn golden_assertion_and_certificate() {
+        let head = "POST https://auth.bloom.dev/oauth/token\n\
+             content-type: application/x-www-form-urlencoded\n\
+             accept: application/json\n\
+             cache-control: no-store\n\
+             \n\
+             grant_type=client_credentials&client_id=the%20id";
+        let id = || ClientId::new("the id").unwrap();
+        let unsigned = ClientCredentials::with_signer(id(), TestSigner::new("key"));
+        let signed = unsigned.with_assertion(test_assertion());
+        let certificate = ClientCredentials::with_certificate(id(), ED25519.private_pem).unwrap();
+        let assertion = "&client_assertion_type=\
+             urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+             &client_assertion=";
+        for (credentials, proof) in [
+            (&signed, format!("{assertion}{}", test_assertion().expose())),
+            (&unsigned, String::new()),
+            (&certificate, String::new()),
+        ] {
+            // How a secret is sent does not matter to who has none.
+            for authentication in [ClientAuthentication::Post, ClientAuthentication::Basic] {
+                let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1))
+                    .with_authentication(authentication);
+                assert_eq!(
+                    wire(&request, credentials),
+                    format!("{head}{proof}&audience=dev-api")
+                );
+            }
+        }
     }
 
     #[test]
@@ -379,7 +429,14 @@ mod tests {
     #[test]
     fn parameters_with_settings_of_their_own_are_refused() {
         let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
-        for name in ["client_secret", "scope", "grant_type", ""] {
+        for name in [
+            "client_secret",
+            "client_assertion",
+            "client_assertion_type",
+            "scope",
+            "grant_type",
+            "",
+        ] {
             let request = request.clone().with_parameter(name, "x");
             assert!(request.validate().is_err(), "{name}");
         }

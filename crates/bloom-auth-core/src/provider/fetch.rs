@@ -396,12 +396,13 @@ impl Fetch {
         self.mark();
         let shared = &self.shared;
         let deadline = deadline.min(Instant::now() + shared.settings.attempt_timeout);
+        let presented = self.presented(credentials, deadline).await?;
         if let Some(budget) = &shared.budget {
             budget
                 .take(shared.now().monotonic)
                 .map_err(Failure::over_budget)?;
         }
-        let request = shared.request.encode(credentials);
+        let request = shared.request.encode(&presented);
         let sent = shared.now();
         shared.counters.token_requests.add();
         let response = match self.until(deadline, shared.transport.send(request)).await {
@@ -411,7 +412,7 @@ impl Fetch {
         };
         self.mark();
         let received = shared.now();
-        let decoded = TokenResponse::decode(&response, credentials).map_err(|error| {
+        let decoded = TokenResponse::decode(&response, &presented).map_err(|error| {
             let (now, max) = (received.system_time(), shared.settings.max_retry_after);
             let after = retry_after(response.headers(), now, max);
             Failure {
@@ -427,7 +428,11 @@ impl Fetch {
 
     /// Waits for a call up to this deadline, which also passes while the machine
     /// is suspended; tokio's timers stand still then.
-    async fn until<T>(&self, deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn until<T>(
+        &self,
+        deadline: Instant,
+        call: impl Future<Output = T>,
+    ) -> Option<T> {
         let patience = deadline.saturating_duration_since(Instant::now());
         let start = self.shared.now();
         let mut call = pin!(call);
@@ -506,7 +511,7 @@ impl Fetch {
     }
 
     /// Tells those who wait that this flight is alive.
-    fn mark(&self) {
+    pub(super) fn mark(&self) {
         self.mark_for(0);
     }
 
@@ -518,7 +523,7 @@ impl Fetch {
 }
 
 /// Runs foreign code that may have bugs; `None` if it panics.
-async fn shielded<T>(call: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn shielded<T>(call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     poll_fn(|context| {
         // Whatever state the panic leaves behind is the foreign code's own.

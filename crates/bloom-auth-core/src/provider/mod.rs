@@ -9,6 +9,7 @@
 //! - [`shared`] holds the lock. This module is the shell: it reads the clock,
 //!   and starts fetches.
 
+mod assertion;
 mod backoff;
 mod budget;
 mod builder;

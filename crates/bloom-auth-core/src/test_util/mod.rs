@@ -24,3 +24,5 @@ pub use mocks::{MockCredentialsSource, MockTokenCache, MockTransport};
 pub use scripted_server::{ScriptedServer, Seen, Turn};
 pub use skip::{passed, skip, tool};
 pub use transport::{Reply, ScriptedTransport, SentRequest};
+
+pub use crate::test_keys::{ED25519, P256, RSA, TestKey};
