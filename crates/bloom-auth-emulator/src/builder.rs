@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use crate::{
     Emulator, EmulatorError,
     app::App,
+    assertion::PublicKey,
     guard::Guard,
     server::{Listener, Server},
     state::Shared,
@@ -35,6 +36,7 @@ pub struct EmulatorBuilder {
     https: bool,
     port: u16,
     client: Option<(String, String)>,
+    public_key: Option<String>,
     audience: String,
     token_lifetime: Duration,
     latency: Duration,
@@ -46,6 +48,7 @@ impl EmulatorBuilder {
             https: true,
             port: 0,
             client: None,
+            public_key: None,
             audience: "dev-api".to_owned(),
             token_lifetime: Duration::from_secs(86_400),
             latency: Duration::ZERO,
@@ -71,6 +74,22 @@ impl EmulatorBuilder {
     /// Neither may be empty nor have control characters.
     pub fn client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
         self.client = Some((id.into(), secret.into()));
+        self
+    }
+
+    /// Registers this public key of the client (`-----BEGIN PUBLIC KEY-----`, of
+    /// RSA with 2048 bits or more, P-256 or Ed25519). The client then proves who
+    /// it is by assertions that the private key has signed (`private_key_jwt`,
+    /// RFC 7523, with `RS256`, `PS256`, `ES256` or `EdDSA`), and its secret is
+    /// refused.
+    ///
+    /// An assertion names the client as `iss` and `sub` and the token endpoint,
+    /// by its URL, as `aud`; it has an `exp` within five minutes and a `jti` that
+    /// was not used before. `iat` and `nbf` are heeded if they are there.
+    ///
+    /// The default is none: the client has a secret.
+    pub fn client_public_key(mut self, pem: impl Into<String>) -> Self {
+        self.public_key = Some(pem.into());
         self
     }
 
@@ -107,7 +126,10 @@ impl EmulatorBuilder {
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         self.check()?;
         let port = self.port;
-        let shared = Arc::new(Shared::new(self.client, self.audience)?);
+        let key = self.public_key.as_deref().map(PublicKey::from_pem);
+        let key = key.transpose().map_err(EmulatorError::public_key)?;
+        let scheme = if self.https { "https" } else { "http" };
+        let shared = Arc::new(Shared::new(self.client, key, self.audience, scheme)?);
         shared.set_token_lifetime(self.token_lifetime);
         shared.set_latency(self.latency);
         let (acceptor, ca_pem) = if self.https {

@@ -4,6 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use crate::{
+    assertion::{self, Arrival, AssertionFault},
     credentials::{Client, Presented},
     form::{self, Form},
     refusal::Refusal,
@@ -16,9 +17,25 @@ pub(crate) fn authenticate(
     headers: &HeaderMap,
     form: &Form,
     client: &Client,
+    arrival: Arrival<'_>,
 ) -> Result<(), Refusal> {
     let (id, secret) = (form.get("client_id"), form.get("client_secret"));
     let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+    if let Some(assertion) = form.get("client_assertion") {
+        if secret.is_some() || authorizations.next().is_some() {
+            return Err(Refusal::SeveralAuthentications);
+        }
+        return by_assertion(form, assertion, client, arrival);
+    }
+    // A client with a key has no other way.
+    if client.assertions().has_key() {
+        let header = authorizations.next().is_some();
+        return Err(if header || secret.is_some() {
+            Refusal::Client { header }
+        } else {
+            Refusal::ClientMissing
+        });
+    }
     let Some(authorization) = authorizations.next() else {
         let (Some(id), Some(secret)) = (id, secret) else {
             return Err(Refusal::ClientMissing);
@@ -48,6 +65,24 @@ pub(crate) fn authenticate(
     } else {
         Err(Refusal::Client { header: true })
     }
+}
+
+/// RFC 7523, sections 2.2 and 3. The client id may be repeated beside the
+/// assertion (RFC 7521, section 4.2).
+fn by_assertion(
+    form: &Form,
+    assertion: &str,
+    client: &Client,
+    arrival: Arrival<'_>,
+) -> Result<(), Refusal> {
+    if form.get("client_assertion_type") != Some(assertion::TYPE) {
+        return Err(Refusal::Assertion(AssertionFault::Type));
+    }
+    if form.get("client_id").is_some_and(|id| id != client.id()) {
+        return Err(Refusal::Assertion(AssertionFault::Client));
+    }
+    let taken = client.assertions().take(assertion, client.id(), arrival);
+    taken.map_err(Refusal::Assertion)
 }
 
 /// The readings of an `Authorization: Basic` header; none if it is not one.
@@ -84,6 +119,10 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::assertion::{
+        PublicKey,
+        tests::{NOW, TestKey, URL},
+    };
 
     fn basic_header(joined: &str) -> String {
         format!("Basic {}", STANDARD.encode(joined))
@@ -91,12 +130,25 @@ mod tests {
 
     fn check(authorizations: &[&str], body: &str, expected: &Result<(), Refusal>) {
         let client = Client::new("id".into(), "se+cret".into());
+        check_client(&client, authorizations, body, expected);
+    }
+
+    fn check_client(
+        client: &Client,
+        authorizations: &[&str],
+        body: &str,
+        expected: &Result<(), Refusal>,
+    ) {
         let mut headers = HeaderMap::new();
         for value in authorizations {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
         let form = Form::parse(body.as_bytes()).unwrap();
-        let result = authenticate(&headers, &form, &client);
+        let arrival = Arrival {
+            url: URL,
+            unix_millis: NOW * 1000,
+        };
+        let result = authenticate(&headers, &form, client, arrival);
         assert_eq!(result, *expected, "{authorizations:?} {body}");
     }
 
@@ -160,6 +212,86 @@ mod tests {
             (vec![encoded.as_str(), raw.as_str()], "", &several),
         ] {
             check(&authorizations, body, expected);
+        }
+    }
+
+    #[test]
+    fn a_client_with_a_key_has_no_other_way() {
+        let key = TestKey::ed25519();
+        let public = PublicKey::from_pem(&key.public_pem()).unwrap();
+        let with_key = Client::new("id".into(), "se+cret".into()).with_key(Some(public));
+        let without = Client::new("id".into(), "se+cret".into());
+        let proof = |jti: &str| {
+            let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+            let assertion = key.assertion(jti);
+            format!("client_assertion_type={kind}&client_assertion={assertion}")
+        };
+        let fault = |fault| Err(Refusal::Assertion(fault));
+        let several = Err(Refusal::SeveralAuthentications);
+        let basic = basic_header("id:se+cret");
+        let post = "client_id=id&client_secret=se%2Bcret";
+        for (client, authorizations, body, expected) in [
+            (&with_key, vec![], proof("1"), Ok(())),
+            (
+                &with_key,
+                vec![],
+                format!("client_id=id&{}", proof("2")),
+                Ok(()),
+            ),
+            (
+                &with_key,
+                vec![],
+                proof("2"),
+                fault(AssertionFault::Replayed),
+            ),
+            (
+                &with_key,
+                vec![],
+                format!("client_id=other&{}", proof("3")),
+                fault(AssertionFault::Client),
+            ),
+            (
+                &with_key,
+                vec![],
+                proof("3").replace("jwt-bearer", "saml2-bearer"),
+                fault(AssertionFault::Type),
+            ),
+            (
+                &with_key,
+                vec![],
+                format!("client_assertion={}", key.assertion("3")),
+                fault(AssertionFault::Type),
+            ),
+            (
+                &with_key,
+                vec![],
+                format!("{post}&{}", proof("3")),
+                several.clone(),
+            ),
+            (&with_key, vec![basic.as_str()], proof("3"), several),
+            (
+                &with_key,
+                vec![],
+                post.to_owned(),
+                Err(Refusal::Client { header: false }),
+            ),
+            (
+                &with_key,
+                vec![basic.as_str()],
+                String::new(),
+                Err(Refusal::Client { header: true }),
+            ),
+            (
+                &with_key,
+                vec![],
+                "client_id=id".to_owned(),
+                Err(Refusal::ClientMissing),
+            ),
+            // None of the refusals has used it up.
+            (&with_key, vec![], proof("3"), Ok(())),
+            (&without, vec![], proof("4"), fault(AssertionFault::NoKey)),
+        ] {
+            check_client(client, &authorizations, &body, &expected);
         }
     }
 

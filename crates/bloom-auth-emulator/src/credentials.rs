@@ -3,11 +3,13 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use aws_lc_rs::digest::{self, Digest, SHA256};
 use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::assertion::{Assertions, PublicKey};
 
 /// A client id and secret as a request presents them.
 ///
@@ -31,6 +33,7 @@ pub(crate) struct Client {
     id: String,
     id_digest: Digest,
     secret: Mutex<Secret>,
+    assertions: Mutex<Assertions>,
 }
 
 struct Secret {
@@ -44,7 +47,20 @@ impl Client {
             id_digest: sha256(&id),
             id,
             secret: Mutex::new(Secret::new(secret)),
+            assertions: Mutex::default(),
         }
+    }
+
+    /// The client proves who it is by assertions alone, if there is a key.
+    pub(crate) fn with_key(mut self, key: Option<PublicKey>) -> Self {
+        self.assertions = Mutex::new(Assertions::with_key(key));
+        self
+    }
+
+    /// What the client's assertions are verified with.
+    pub(crate) fn assertions(&self) -> MutexGuard<'_, Assertions> {
+        let lock = self.assertions.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn id(&self) -> &str {

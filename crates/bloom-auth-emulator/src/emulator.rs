@@ -3,7 +3,8 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    Counts, EmulatorBuilder, EmulatorError, clock, oauth::Dialect, server::Server, state::Shared,
+    Counts, EmulatorBuilder, EmulatorError, assertion::PublicKey, clock, oauth::Dialect,
+    server::Server, state::Shared,
 };
 
 /// A running emulator.
@@ -34,10 +35,9 @@ impl Emulator {
     }
 
     pub(crate) fn new(shared: Arc<Shared>, server: Server, ca_pem: Option<String>) -> Self {
-        let scheme = if ca_pem.is_some() { "https" } else { "http" };
         Self {
+            origin: format!("{}://{}", shared.scheme, server.address()),
             shared,
-            origin: format!("{scheme}://{}", server.address()),
             server,
             ca_pem,
         }
@@ -112,6 +112,20 @@ impl Emulator {
         let secret = self.shared.random.client_secret();
         self.shared.client.rotate(secret.clone());
         secret
+    }
+
+    /// Replaces the client's public key by this one, or registers it if there was
+    /// none: see [`EmulatorBuilder::client_public_key`]. What the old one has
+    /// signed is refused at once; access tokens that were issued stand.
+    ///
+    /// # Errors
+    ///
+    /// [`EmulatorError::Settings`] if it is not a key of one of those kinds in
+    /// PEM; nothing has changed then.
+    pub fn rotate_public_key(&self, pem: &str) -> Result<(), EmulatorError> {
+        let key = PublicKey::from_pem(pem).map_err(EmulatorError::public_key)?;
+        self.shared.client.assertions().rotate(key);
+        Ok(())
     }
 
     /// Revokes one access token; nothing happens if it is not of this emulator.

@@ -31,3 +31,10 @@ pub enum EmulatorError {
     #[error("the operating system gives no randomness")]
     Randomness(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+impl EmulatorError {
+    pub(crate) fn public_key(problem: &'static str) -> Self {
+        let setting = "client's public key";
+        Self::Settings { setting, problem }
+    }
+}

@@ -51,7 +51,9 @@
 //! | `POST /v2/core/consumers` | the API; takes a JSON object |
 //!
 //! Each token endpoint reports errors in the dialect of the server it stands
-//! for. Both accept the client credentials in the body or by HTTP Basic. V1
+//! for. Both accept the client credentials in the body or by HTTP Basic; or, if
+//! a [public key is registered](EmulatorBuilder::client_public_key), nothing but
+//! assertions that its private key has signed (`private_key_jwt`). V1
 //! grants its fixed scopes and ignores `scope`; V2 wants `data-access:all`,
 //! `furnishment:all`, or both, and the guarded API wants `data-access:all` of
 //! its tokens. The bodies of the API's good answers are the emulator's own:
@@ -62,7 +64,8 @@
 //! A body may have 64 KiB (413 beyond). A client may take 10 seconds for its TLS
 //! handshake and for a body (408 beyond), and 30 seconds for the head of a
 //! request, which is also how long an idle connection is kept. Up to 1024
-//! connections are served at a time, and the last 1000 consumers are kept, up to
+//! connections are served at a time. A client assertion may stand for five
+//! minutes, by a clock that is off by five seconds, and is taken once. The last 1000 consumers are kept, up to
 //! 4 MiB of them.
 //!
 //! # What keeps it harmless
@@ -78,6 +81,7 @@
 
 mod api;
 mod app;
+mod assertion;
 mod bearer;
 mod body;
 mod builder;

@@ -3,7 +3,8 @@
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 
 use crate::{
-    client_authentication::authenticate, credentials::Client, form::Form, refusal::Refusal,
+    assertion::Arrival, client_authentication::authenticate, credentials::Client, form::Form,
+    refusal::Refusal,
 };
 
 /// Which of Bloom's two authorization servers is stood in for.
@@ -65,9 +66,10 @@ pub(crate) fn decide(
     body: &[u8],
     client: &Client,
     audience: &str,
+    arrival: Arrival<'_>,
 ) -> Result<String, Refusal> {
     let form = Form::parse(body)?;
-    authenticate(headers, &form, client)?;
+    authenticate(headers, &form, client, arrival)?;
     match form.get("grant_type") {
         Some("client_credentials") => {}
         Some(_) => return Err(Refusal::GrantUnsupported),
@@ -108,6 +110,10 @@ mod tests {
     use super::*;
     use crate::form::FormError;
 
+    const ARRIVAL: Arrival<'_> = Arrival {
+        url: "https://127.0.0.1:1/oauth/token",
+        unix_millis: 0,
+    };
     const CLIENT: &str = "client_id=id&client_secret=se%2Bcret";
     const REST: &str = "grant_type=client_credentials&audience=dev-api";
 
@@ -125,7 +131,7 @@ mod tests {
         for dialect in Dialect::ALL {
             let body = format!("{body}&scope=data-access:all");
             let none = HeaderMap::new();
-            let decision = decide(dialect, &none, body.as_bytes(), &client, "dev-api");
+            let decision = decide(dialect, &none, body.as_bytes(), &client, "dev-api", ARRIVAL);
             assert_eq!(decision.map(|_| ()), *expected, "{dialect:?} {body}");
         }
     }
@@ -195,6 +201,7 @@ mod tests {
                 body.as_bytes(),
                 &client,
                 "dev-api",
+                ARRIVAL,
             )
         };
         let both = "furnishment:all data-access:all";

@@ -3,7 +3,9 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{body::BodyFault, form::FormError, guard::Unwelcome, oauth::Dialect};
+use crate::{
+    assertion::AssertionFault, body::BodyFault, form::FormError, guard::Unwelcome, oauth::Dialect,
+};
 
 /// Why a token request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) enum Refusal {
     Client {
         header: bool,
     },
+    /// An assertion that is not good.
+    Assertion(AssertionFault),
     GrantMissing,
     GrantUnsupported,
     AudienceMissing,
@@ -89,12 +93,12 @@ impl Refusal {
                 StatusCode::BAD_REQUEST,
                 "More than one method of client authentication was used.",
             ),
-            (Self::ClientMissing | Self::Client { .. }, Dialect::V1) => (
+            (Self::ClientMissing | Self::Client { .. } | Self::Assertion(_), Dialect::V1) => (
                 StatusCode::UNAUTHORIZED,
                 "access_denied",
                 "Unauthorized".into(),
             ),
-            (Self::ClientMissing | Self::Client { .. }, Dialect::V2) => (
+            (Self::ClientMissing | Self::Client { .. } | Self::Assertion(_), Dialect::V2) => (
                 StatusCode::UNAUTHORIZED,
                 "invalid_client",
                 "Client authentication failed (e.g., unknown client, no client authentication \
@@ -143,6 +147,7 @@ impl Refusal {
 
     fn hint(&self) -> &'static str {
         match self {
+            Self::Assertion(fault) => fault.hint(),
             Self::ClientMissing => "No client authentication was sent.",
             Self::Client { .. } => "The client is unknown or its secret is another.",
             Self::AudienceMissing | Self::AudienceUnknown(_) => {
@@ -219,6 +224,11 @@ mod tests {
             ),
             (
                 Refusal::Client { header: false },
+                (401, "access_denied"),
+                (401, "invalid_client"),
+            ),
+            (
+                Refusal::Assertion(AssertionFault::Expired),
                 (401, "access_denied"),
                 (401, "invalid_client"),
             ),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    EmulatorError, api::Consumers, clock, counts::Counters, credentials::Client, random::Random,
-    tokens::Tokens,
+    EmulatorError, api::Consumers, assertion::PublicKey, clock, counts::Counters,
+    credentials::Client, random::Random, tokens::Tokens,
 };
 
 /// The longest lifetime of an access token: `expires_in` then fits 31 bits.
@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) random: Random,
     pub(crate) counters: Counters,
     pub(crate) consumers: Consumers,
+    /// `https` or `http`.
+    pub(crate) scheme: &'static str,
     token_lifetime_millis: AtomicU64,
     latency_millis: AtomicU64,
 }
@@ -27,16 +29,19 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         client: Option<(String, String)>,
+        key: Option<PublicKey>,
         audience: String,
+        scheme: &'static str,
     ) -> Result<Self, EmulatorError> {
         let random = Random::from_system()?;
         let (id, secret) = client.unwrap_or_else(|| (random.client_id(), random.client_secret()));
         Ok(Self {
             tokens: Tokens::new(audience, id.clone())?,
-            client: Client::new(id, secret),
+            client: Client::new(id, secret).with_key(key),
             random,
             counters: Counters::default(),
             consumers: Consumers::default(),
+            scheme,
             token_lifetime_millis: AtomicU64::new(0),
             latency_millis: AtomicU64::new(0),
         })

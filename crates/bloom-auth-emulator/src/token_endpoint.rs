@@ -9,12 +9,13 @@ use axum::{
 };
 use http::{
     HeaderValue, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE},
+    header::{ALLOW, CACHE_CONTROL, HOST, PRAGMA, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
+    assertion::Arrival,
     body, clock,
     oauth::{self, Dialect},
     refusal::Refusal,
@@ -81,18 +82,24 @@ async fn grant(shared: &Shared, dialect: Dialect, request: Request) -> Result<Va
     let (head, body) = request.into_parts();
     oauth::check_head(&head.method, &head.headers)?;
     let body = body::read(body).await?;
+    // The host is one of ours: others do not get this far.
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let (scheme, host, path) = (shared.scheme, host.unwrap_or_default(), dialect.path());
+    let now = clock::unix_millis();
     let scope = oauth::decide(
         dialect,
         &head.headers,
         &body,
         &shared.client,
         shared.tokens.audience(),
+        Arrival {
+            url: &format!("{scheme}://{host}{path}"),
+            unix_millis: now,
+        },
     )?;
     let lifetime = shared.token_lifetime_millis();
     let id = shared.random.token_id();
-    let token = shared
-        .tokens
-        .issue(&id, &scope, clock::unix_millis(), lifetime);
+    let token = shared.tokens.issue(&id, &scope, now, lifetime);
     Ok(json!({
         "access_token": token,
         "scope": scope,

@@ -86,6 +86,11 @@ async fn settings_are_checked() {
             builder().audience("\u{7f}"),
             "the audience has a control character",
         ),
+        (
+            builder().client_public_key("hunter2"),
+            "the client's public key is not a public key in PEM \
+             (`-----BEGIN PUBLIC KEY-----`)",
+        ),
     ] {
         let error = builder.start().await.unwrap_err();
         assert!(matches!(error, EmulatorError::Settings { .. }));
