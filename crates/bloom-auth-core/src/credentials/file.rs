@@ -53,7 +53,12 @@ impl FileCredentials {
     /// [`CredentialsError`] if it is no regular file, cannot be read, or does
     /// not hold a secret.
     pub fn read(&self) -> Result<ClientCredentials, CredentialsError> {
-        let secret = read_file("client secret", &self.path, secret_from_bytes)?;
+        let secret = read_file(
+            "client secret",
+            "no client secret",
+            &self.path,
+            secret_from_bytes,
+        )?;
         Ok(ClientCredentials::new(self.id.clone(), secret))
     }
 }
@@ -136,7 +141,12 @@ impl PrivateKeyFile {
     /// [`CredentialsError`] if it is no regular file, cannot be read, does not
     /// hold a private key, or the other settings do not go with that.
     pub fn read(&self) -> Result<ClientCredentials, CredentialsError> {
-        let mut key = read_file("private key", &self.path, PrivateKey::from_pem)?;
+        let mut key = read_file(
+            "private key",
+            "no usable private key",
+            &self.path,
+            PrivateKey::from_pem,
+        )?;
         if let Some(id) = &self.key_id {
             key = key.with_key_id(id)?;
         }
@@ -180,9 +190,11 @@ impl UnderWay {
     }
 }
 
-/// Reads what is called by this name, from a buffer that the parser zeroizes.
+/// Reads what is called by this name, from a buffer that the parser zeroizes;
+/// the second name is that of what it cannot parse.
 fn read_file<T>(
     what: &str,
+    otherwise: &str,
     path: &Path,
     parse: impl FnOnce(Vec<u8>) -> Result<T, ConfigurationError>,
 ) -> Result<T, CredentialsError> {
@@ -211,7 +223,7 @@ fn read_file<T>(
     if !is_whole {
         return Err(too_large());
     }
-    parsed.map_err(|source| error(&format!("holds no {what}")).with_source(source))
+    parsed.map_err(|source| error(&format!("holds {otherwise}")).with_source(source))
 }
 
 /// Opens a file without waiting for a writer, should it be a FIFO.

@@ -39,6 +39,8 @@ mod scenarios;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+mod signers;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod support;
