@@ -20,7 +20,8 @@
 //! The cipher is XChaCha20-Poly1305. Its key is
 //! `HKDF-SHA-256(key material, salt, "bloom-auth seal v1" ‖ credential tag)`, 32
 //! bytes, where the [credential tag](bloom_auth_core::CredentialTag) is a hash
-//! under the client secret: also with a key that several clients share, a record
+//! under the client secret, or under the private key of a client that has one
+//! instead: also with a key that several clients share, a record
 //! is open to the client alone that it is for. The
 //! associated data are bytes 0 to 8, then the
 //! [canonical bytes](bloom_auth_core::CacheKey::canonical_bytes) of the cache
@@ -68,6 +69,10 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+/// What to do where a client secret does not serve as a key.
+const FIX: &str =
+    "give the cache a random key (`Sealer::with_key`), or keep tokens in memory alone";
 
 const MAGIC: &[u8; 8] = b"bloomtok";
 const VERSION: u8 = 1;
@@ -160,17 +165,24 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// [`ConfigurationError`] if the client secret could be guessed, and no
-    /// key was given.
+    /// [`ConfigurationError`] if the client has no secret (it signs, or has a
+    /// certificate) or one that could be guessed, and no key was given.
     pub fn check(&self, credentials: &ClientCredentials) -> Result<(), ConfigurationError> {
         if self.key.is_some() || credentials.seal_material().is_some() {
             return Ok(());
+        }
+        if credentials.secret().is_none() {
+            return Err(ConfigurationError::new(
+                "client secret",
+                "is what tokens are sealed with, and this client has none",
+                FIX,
+            ));
         }
         Err(ConfigurationError::new(
             "client secret",
             "has fewer than 32 characters: it could be guessed by whoever reads what is sealed \
              with it",
-            "give the cache a random key (`Sealer::with_key`), or keep tokens in memory alone",
+            FIX,
         ))
     }
 
@@ -335,8 +347,8 @@ impl fmt::Debug for Sealer {
 pub enum SealError {
     /// There is nothing to seal with.
     #[error(
-        "the client secret has fewer than 32 characters, and could be guessed: give the cache a \
-         random key (`Sealer::with_key`), or keep tokens in memory alone"
+        "there is no client secret of at least 32 characters, and a shorter one could be \
+         guessed: give the cache a random key (`Sealer::with_key`), or keep tokens in memory alone"
     )]
     NoKey,
     /// The operating system gave no random bytes.

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use bloom_auth_core::{
     AuthVersion, CacheAccess, CacheRecord, ClientCredentials, ClientId, ClientSecret, Environment,
-    Refusal, RefusalKind, Scopes, protocol::TokenRequest,
+    Refusal, RefusalKind, Scopes,
+    protocol::TokenRequest,
+    test_util::{ED25519, P256, TestKey},
 };
 use proptest::prelude::*;
 use zeroize::Zeroizing;
@@ -285,6 +287,33 @@ fn a_secret_that_could_be_guessed_seals_nothing() {
             .check(&credentials("short"))
             .is_ok()
     );
+}
+
+#[test]
+fn a_client_without_a_secret_needs_a_key_for_the_cache() {
+    let id = || ClientId::new("golden").unwrap();
+    let certificate = |key: TestKey| {
+        let credentials = ClientCredentials::with_certificate(id(), key.private_pem);
+        credentials.unwrap()
+    };
+    let credentials = certificate(P256);
+    let error = Sealer::new().check(&credentials).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "client secret is what tokens are sealed with, and this client has none: give the cache a \
+         random key (`Sealer::with_key`), or keep tokens in memory alone"
+    );
+    let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
+    let access = |key| CacheAccess::new(&request, &certificate(key));
+    assert_eq!(Sealer::new().name(&access(P256)), Err(SealError::NoKey));
+
+    let sealer = Sealer::with_key([7; 32]);
+    assert!(sealer.check(&credentials).is_ok());
+    let sealed = sealer.seal(&access(P256), &record("abc", None)).unwrap();
+    assert!(sealer.open(&access(P256), &sealed).is_ok());
+    // Who shares the cache and its key, and claims the same client id.
+    assert_ne!(sealer.name(&access(P256)), sealer.name(&access(ED25519)));
+    assert!(sealer.open(&access(ED25519), &sealed).is_err());
 }
 
 #[test]
