@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(feature = "private-key-jwt")]
+use bloom_auth_core::PrivateKey;
 use bloom_auth_core::{
     AccessToken, AuthVersion, ClientAuthentication, ClientCredentials, ClientId, ClientSecret,
     ConfigurationError, CredentialsSource, Environment, EnvironmentLookup, Error, FetchLimit,
@@ -239,7 +241,28 @@ impl BloomAuthBuilder {
         self.credentials(ClientCredentials::new(id, secret))
     }
 
-    /// Sets where client id and secret come from, asked at every fetch.
+    /// Sets a client id and a private key that never change: the client proves
+    /// who it is by assertions that are signed with the key (`private_key_jwt`),
+    /// and no secret is sent. Feature `private-key-jwt`.
+    ///
+    /// `PrivateKeyFile`, given to [`credentials`](Self::credentials), reads the
+    /// key again at every fetch.
+    ///
+    /// ```no_run
+    /// use bloom_auth::{BloomAuth, ClientId, PrivateKey};
+    ///
+    /// let key = PrivateKey::from_pem(std::fs::read("/run/secrets/bloom-key.pem")?)?;
+    /// let auth = BloomAuth::builder()
+    ///     .private_key(ClientId::new("my-backend")?, key)
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "private-key-jwt")]
+    pub fn private_key(self, id: ClientId, key: PrivateKey) -> Self {
+        self.credentials(ClientCredentials::with_signer(id, key))
+    }
+
+    /// Sets where the client's credentials come from, asked at every fetch.
     pub fn credentials(mut self, source: impl CredentialsSource + 'static) -> Self {
         self.credentials = Some(Arc::new(source));
         self
@@ -251,7 +274,8 @@ impl BloomAuthBuilder {
         self
     }
 
-    /// Sets how the client proves who it is: `client_secret_post` by default.
+    /// Sets how a client secret is sent: `client_secret_post` by default. It
+    /// makes no difference to a client that has none.
     pub fn client_authentication(mut self, authentication: ClientAuthentication) -> Self {
         self.authentication = authentication;
         self
@@ -299,13 +323,13 @@ impl BloomAuthBuilder {
     /// [`ConfigurationError`] if there are no credentials, a root certificate
     /// cannot be read, scopes and version do not go together, or the cache cannot
     /// keep tokens of a client that is known already (a `FileCache`, and a
-    /// secret of fewer than 32 characters).
+    /// secret of fewer than 32 characters, or none).
     pub fn build(self) -> Result<BloomAuth, ConfigurationError> {
         let Some(credentials) = self.credentials else {
             return Err(ConfigurationError::new(
                 "credentials",
                 "are missing",
-                "give a client id and secret, or a source of them",
+                "give a client id and secret, or a source of credentials",
             ));
         };
         let mut transport = ReqwestTransport::builder();

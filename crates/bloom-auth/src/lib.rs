@@ -34,14 +34,19 @@
 //! | `BLOOM_AUDIENCE` | the audience | the environment's |
 //! | `BLOOM_TOKEN_URL` | the token endpoint | the environment's |
 //! | `BLOOM_API_URL` | the URL under which the API's paths stand | the environment's |
-//! | `BLOOM_CLIENT_AUTH` | `post` or `basic` | `post` |
+//! | `BLOOM_CLIENT_AUTH` | by what the client proves who it is: `post` or `basic`, its secret; `private_key_jwt` (feature `private-key-jwt`), assertions that it signs; `tls_client_auth`, its certificate | `post` |
+//! | `BLOOM_PRIVATE_KEY_FILE` | for `private_key_jwt`: a PEM file of the client's private key (RSA, P-256 or Ed25519), read again at every fetch | |
+//! | `BLOOM_PRIVATE_KEY_ID` | for `private_key_jwt`: the name by which the server knows the key (`kid`) | none |
+//! | `BLOOM_ASSERTION_AUDIENCE` | for `private_key_jwt`: whom the assertions are for (`aud`) | the token endpoint |
+//! | `BLOOM_CLIENT_CERTIFICATE_FILE` | for `tls_client_auth`: a PEM file of the client's certificate and its private key | |
 //! | `BLOOM_CA_FILE` | a PEM file of root certificates to trust instead of the platform's | |
 //! | `BLOOM_ALLOW_INSECURE_LOOPBACK` | `true` allows plain http, to loopback only | `false` |
 //! | `BLOOM_CACHE` | `memory` keeps tokens in memory alone (`none` is another word for it), `file` in sealed files, for all processes of this user | `memory` |
 //! | `BLOOM_CACHE_DIR` | an absolute path: where `file` keeps them | `bloom-auth` in the platform's cache directory |
 //!
 //! With `BLOOM_CACHE=file`, a client secret of fewer than 32 characters (it
-//! could be guessed from the files) and a user without a directory for caches
+//! could be guessed from the files), a client without a secret (there is nothing
+//! to seal the files with) and a user without a directory for caches
 //! are warned of by [`BloomAuth::from_env`], and tokens are kept in memory. A
 //! directory that cannot be used is warned of by the first fetch.
 //!
@@ -96,6 +101,8 @@
 //! - `file` (default): `FileCache` and `Sealer`.
 //! - `rustls` (default): TLS by rustls with aws-lc-rs, on the platform's root
 //!   certificates unless own ones are given.
+//! - `private-key-jwt`: `PrivateKey` and `PrivateKeyFile`, for clients that prove
+//!   who they are by signed assertions in the place of a secret.
 //! - `metrics`: `StatusMetrics`, which publishes a provider's [`Status`] through
 //!   the `metrics` crate.
 //! - `moka`: `MokaCache`, which shares the tokens of thousands of clients
@@ -123,14 +130,18 @@ pub use bloom_auth_core as core;
 pub use bloom_auth_core::StatusMetrics;
 #[doc(inline)]
 pub use bloom_auth_core::{
-    AccessToken, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord, ClientAuthentication,
-    ClientCredentials, ClientId, ClientSecret, Clock, ConfigurationError, Counts, CredentialsError,
-    CredentialsSource, Entropy, Environment, EnvironmentBuilder, EnvironmentCredentials, Error,
-    ErrorKind, FetchLimit, FileCredentials, Fingerprint, KeepWarm, Lease, LeaseGuard, Recovery,
-    Rejection, RequestBody, ResponseBody, Scopes, Status, SystemClock, SystemEntropy, Timestamp,
-    TokenBudget, TokenCache, TokenHash, TokenProvider, TokenProviders, TokenProvidersBuilder,
-    TokenState, Transport, TransportError, TransportErrorKind,
+    AccessToken, AssertionSigner, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord,
+    ClientAuthentication, ClientCredentials, ClientId, ClientSecret, Clock, ConfigurationError,
+    Counts, CredentialsError, CredentialsSource, Entropy, Environment, EnvironmentBuilder,
+    EnvironmentCredentials, Error, ErrorKind, FetchLimit, FileCredentials, Fingerprint, KeepWarm,
+    Lease, LeaseGuard, Recovery, Rejection, RequestBody, ResponseBody, Scopes, SigningAlgorithm,
+    Status, SystemClock, SystemEntropy, Timestamp, TokenBudget, TokenCache, TokenHash,
+    TokenProvider, TokenProviders, TokenProvidersBuilder, TokenState, Transport, TransportError,
+    TransportErrorKind,
 };
+#[cfg(feature = "private-key-jwt")]
+#[doc(inline)]
+pub use bloom_auth_core::{PrivateKey, PrivateKeyFile};
 #[doc(inline)]
 pub use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 

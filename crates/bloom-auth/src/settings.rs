@@ -9,7 +9,8 @@ use bloom_auth_cache::FileCache;
 use bloom_auth_core::TokenCache as _;
 use bloom_auth_core::{
     AuthVersion, ClientAuthentication, ClientCredentials, ClientId, ConfigurationError,
-    Environment, EnvironmentCredentials, EnvironmentLookup, FileCredentials, Scopes,
+    CredentialsError, Environment, EnvironmentCredentials, EnvironmentLookup, FileCredentials,
+    Scopes,
 };
 use zeroize::Zeroize as _;
 
@@ -25,10 +26,22 @@ const AUDIENCE: &str = "BLOOM_AUDIENCE";
 const TOKEN_URL: &str = "BLOOM_TOKEN_URL";
 const API_URL: &str = "BLOOM_API_URL";
 const CLIENT_AUTH: &str = "BLOOM_CLIENT_AUTH";
+const PRIVATE_KEY_FILE: &str = "BLOOM_PRIVATE_KEY_FILE";
+const PRIVATE_KEY_ID: &str = "BLOOM_PRIVATE_KEY_ID";
+const ASSERTION_AUDIENCE: &str = "BLOOM_ASSERTION_AUDIENCE";
+const CLIENT_CERTIFICATE_FILE: &str = "BLOOM_CLIENT_CERTIFICATE_FILE";
 const CA_FILE: &str = "BLOOM_CA_FILE";
 const ALLOW_INSECURE_LOOPBACK: &str = "BLOOM_ALLOW_INSECURE_LOOPBACK";
 const CACHE: &str = "BLOOM_CACHE";
 const CACHE_DIR: &str = "BLOOM_CACHE_DIR";
+
+/// By what the client proves who it is.
+#[derive(Clone, Copy)]
+enum Proof {
+    Secret(ClientAuthentication),
+    PrivateKey,
+    Certificate,
+}
 
 /// Reads all settings into a builder.
 pub(crate) fn read(
@@ -46,11 +59,13 @@ pub(crate) fn read(
     } else {
         Environment::sandbox(version)
     };
-    let authentication = variables.choice(
+    let proof = variables.choice(
         CLIENT_AUTH,
         &[
-            ("post", ClientAuthentication::Post),
-            ("basic", ClientAuthentication::Basic),
+            ("post", Proof::Secret(ClientAuthentication::Post)),
+            ("basic", Proof::Secret(ClientAuthentication::Basic)),
+            ("private_key_jwt", Proof::PrivateKey),
+            ("tls_client_auth", Proof::Certificate),
         ],
     )?;
     let insecure_loopback = variables.choice(
@@ -73,9 +88,7 @@ pub(crate) fn read(
     }
     let environment = environment.build().map_err(under_its_variable)?;
 
-    let mut builder = BloomAuth::builder()
-        .environment(environment)
-        .client_authentication(authentication);
+    let mut builder = BloomAuth::builder().environment(environment);
     if let Some(scope) = variables.text(SCOPE)? {
         let scopes: Scopes = scope.parse().map_err(under_its_variable)?;
         builder = builder.scopes(scopes);
@@ -83,7 +96,7 @@ pub(crate) fn read(
     if let Some(path) = variables.text(CA_FILE)? {
         builder = builder.ca_file(path);
     }
-    let (builder, known) = credentials(&variables, lookup, builder)?;
+    let (builder, known) = credentials(&variables, proof, lookup, builder)?;
     let is_chosen = variables.is_set(CACHE);
     let in_files =
         variables.choice(CACHE, &[("memory", false), ("none", false), ("file", true)])?;
@@ -147,6 +160,53 @@ fn cache_in_files(
 /// again at every fetch.
 fn credentials(
     variables: &Variables<'_>,
+    proof: Proof,
+    lookup: &Arc<EnvironmentLookup>,
+    builder: BloomAuthBuilder,
+) -> Result<(BloomAuthBuilder, ClientCredentials), ConfigurationError> {
+    let (method, others): (_, &[_]) = match proof {
+        Proof::Secret(_) => (
+            "a secret is sent",
+            &[PRIVATE_KEY_FILE, PRIVATE_KEY_ID, ASSERTION_AUDIENCE],
+        ),
+        Proof::PrivateKey => ("`private_key_jwt`", &[CLIENT_SECRET, CLIENT_SECRET_FILE]),
+        Proof::Certificate => (
+            "`tls_client_auth`",
+            &[
+                CLIENT_SECRET,
+                CLIENT_SECRET_FILE,
+                PRIVATE_KEY_FILE,
+                PRIVATE_KEY_ID,
+                ASSERTION_AUDIENCE,
+            ],
+        ),
+    };
+    if let Some(other) = others.iter().find(|name| variables.is_set(name)) {
+        return Err(match proof {
+            Proof::Secret(_) => ConfigurationError::new(
+                *other,
+                format!("is set, but {CLIENT_AUTH} is not `private_key_jwt`"),
+                format!("set {CLIENT_AUTH} to `private_key_jwt`, or unset {other}"),
+            ),
+            _ => ConfigurationError::new(
+                *other,
+                format!("is set, but {CLIENT_AUTH} is {method}"),
+                format!("unset {other}, or choose another {CLIENT_AUTH}"),
+            ),
+        });
+    }
+    match proof {
+        Proof::Secret(authentication) => {
+            let builder = builder.client_authentication(authentication);
+            secret(variables, lookup, builder)
+        }
+        Proof::PrivateKey => private_key(variables, builder),
+        Proof::Certificate => certificate(variables, builder),
+    }
+}
+
+fn secret(
+    variables: &Variables<'_>,
     lookup: &Arc<EnvironmentLookup>,
     builder: BloomAuthBuilder,
 ) -> Result<(BloomAuthBuilder, ClientCredentials), ConfigurationError> {
@@ -164,18 +224,11 @@ fn credentials(
         )),
         (false, true) => {
             let id = ClientId::new(id).map_err(|error| error.for_setting(CLIENT_ID))?;
-            let path = variables.text(CLIENT_SECRET_FILE)?.unwrap_or_default();
-            // The likeliest mistake is the secret itself in the place of a path:
-            // an error about that file would repeat it.
-            if !path.contains(['/', '\\', '.']) && !Path::new(&path).exists() {
-                return Err(useless("names no file".to_owned()));
-            }
+            let path = path(variables, CLIENT_SECRET_FILE, SECRET_FILE_FIX)?;
             let source = FileCredentials::new(id, path);
-            let known = source.read().map_err(|error| {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
-                useless(format!("is of no use: {error}{cause}"))
-            })?;
+            let known = source
+                .read()
+                .map_err(|error| useless(CLIENT_SECRET_FILE, &error, SECRET_FILE_FIX))?;
             Ok((builder.credentials(source), known))
         }
         (true, false) => {
@@ -188,9 +241,112 @@ fn credentials(
     }
 }
 
-fn useless(problem: String) -> ConfigurationError {
-    let fix = "name a file that holds the client secret alone";
-    ConfigurationError::new(CLIENT_SECRET_FILE, problem, fix)
+#[cfg(feature = "private-key-jwt")]
+fn private_key(
+    variables: &Variables<'_>,
+    builder: BloomAuthBuilder,
+) -> Result<(BloomAuthBuilder, ClientCredentials), ConfigurationError> {
+    const FIX: &str = "name a PEM file that holds the client's private key";
+    let id = client_id(variables)?;
+    let path = path(variables, PRIVATE_KEY_FILE, FIX)?;
+    let mut source = bloom_auth_core::PrivateKeyFile::new(id, path);
+    if let Some(key_id) = variables.text(PRIVATE_KEY_ID)? {
+        source = source.key_id(key_id);
+    }
+    if let Some(audience) = variables.text(ASSERTION_AUDIENCE)? {
+        source = source.audience(audience);
+    }
+    let known = source.read().map_err(|error| {
+        // It may be another setting than the file.
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+        match cause.map(ConfigurationError::setting) {
+            Some("private key id" | "assertion audience") => cause.cloned().map_or_else(
+                || useless(PRIVATE_KEY_FILE, &error, FIX),
+                under_its_variable,
+            ),
+            _ => useless(PRIVATE_KEY_FILE, &error, FIX),
+        }
+    })?;
+    Ok((builder.credentials(source), known))
+}
+
+#[cfg(not(feature = "private-key-jwt"))]
+fn private_key(
+    _: &Variables<'_>,
+    _: BloomAuthBuilder,
+) -> Result<(BloomAuthBuilder, ClientCredentials), ConfigurationError> {
+    Err(ConfigurationError::new(
+        CLIENT_AUTH,
+        "is `private_key_jwt`, and this program was built without it",
+        "build it with the feature `private-key-jwt` of bloom-auth",
+    ))
+}
+
+/// The certificate is the transport's to present; its key is wanted for the tag
+/// of the credentials. Both are read once, so that they belong together.
+fn certificate(
+    variables: &Variables<'_>,
+    builder: BloomAuthBuilder,
+) -> Result<(BloomAuthBuilder, ClientCredentials), ConfigurationError> {
+    const FIX: &str = "name a PEM file that holds the client's certificate and its private key";
+    let id = client_id(variables)?;
+    let path = path(variables, CLIENT_CERTIFICATE_FILE, FIX)?;
+    let pem = read_pem_file(Path::new(&path))
+        .map_err(|problem| ConfigurationError::new(CLIENT_CERTIFICATE_FILE, problem, FIX))?;
+    let known = ClientCredentials::with_certificate(id, pem).map_err(|error| {
+        let setting = format!("{CLIENT_CERTIFICATE_FILE}: {}", error.setting());
+        error.for_setting(setting)
+    })?;
+    Ok((builder.credentials(known.clone()), known))
+}
+
+/// The whole file, or what is wrong with it.
+fn read_pem_file(path: &Path) -> Result<Vec<u8>, String> {
+    let io_error = |error| format!("is of no use: {} cannot be read ({error})", path.display());
+    // Asked before opening: to open a FIFO would wait for a writer.
+    if !std::fs::metadata(path).map_err(io_error)?.is_file() {
+        let path = path.display();
+        return Err(format!("is of no use: {path} is not a regular file"));
+    }
+    std::fs::read(path).map_err(io_error)
+}
+
+fn client_id(variables: &Variables<'_>) -> Result<ClientId, ConfigurationError> {
+    let Some(id) = variables.text(CLIENT_ID)? else {
+        let fix = "set it to the client id that Bloom gave";
+        return Err(ConfigurationError::new(CLIENT_ID, "is not set", fix));
+    };
+    ClientId::new(id).map_err(|error| error.for_setting(CLIENT_ID))
+}
+
+const SECRET_FILE_FIX: &str = "name a file that holds the client secret alone";
+
+/// The path in this variable.
+fn path(
+    variables: &Variables<'_>,
+    variable: &'static str,
+    fix: &'static str,
+) -> Result<String, ConfigurationError> {
+    let Some(path) = variables.text(variable)? else {
+        return Err(ConfigurationError::new(variable, "is not set", fix));
+    };
+    // The likeliest mistake is the secret or key itself in the place of a path:
+    // an error about that file would repeat it.
+    let is_content = path.contains("-----BEGIN ") || !path.contains(['/', '\\', '.']);
+    if is_content && !Path::new(&path).exists() {
+        return Err(ConfigurationError::new(variable, "names no file", fix));
+    }
+    Ok(path)
+}
+
+fn useless(
+    variable: &'static str,
+    error: &CredentialsError,
+    fix: &'static str,
+) -> ConfigurationError {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+    ConfigurationError::new(variable, format!("is of no use: {error}{cause}"), fix)
 }
 
 fn missing(variable: &'static str) -> ConfigurationError {
@@ -210,6 +366,8 @@ pub(crate) fn under_its_variable(error: ConfigurationError) -> ConfigurationErro
         "audience" => AUDIENCE,
         "scope" => SCOPE,
         "cache directory" => CACHE_DIR,
+        "private key id" => PRIVATE_KEY_ID,
+        "assertion audience" => ASSERTION_AUDIENCE,
         setting if setting.starts_with("CA file") => {
             let setting = setting.replacen("CA file", CA_FILE, 1);
             return error.for_setting(setting);

@@ -57,7 +57,7 @@ fn k4_a_secret_file_is_named_with_its_fault_and_the_fix() {
             "long",
             holds_none(&format!("is 6000 bytes long, more than 4096: {fix}")),
         ),
-        ("large", "is too large to be a secret".to_owned()),
+        ("large", "is too large to hold a client secret".to_owned()),
         (
             "binary",
             holds_none(
