@@ -4,6 +4,19 @@
 //! The work is done in a child process, so that everything it emits can be
 //! searched, panic messages included. The child is this test binary.
 
+#[cfg(feature = "private-key-jwt")]
+mod keys;
+#[cfg(not(feature = "private-key-jwt"))]
+mod keys {
+    pub(super) fn texts() -> Vec<String> {
+        Vec::new()
+    }
+
+    pub(super) async fn days() -> Vec<String> {
+        Vec::new()
+    }
+}
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -73,7 +86,9 @@ fn n_no_secret_and_no_token_is_emitted() {
         for part in PARTS {
             assert_eq!(emitted.contains(part), plant, "{part}");
         }
-        for secret in tokens.iter().copied().chain([SECRET]) {
+        let keys = keys::texts();
+        let keys = keys.iter().map(String::as_str);
+        for secret in tokens.iter().copied().chain([SECRET]).chain(keys) {
             for (encoding, needle) in encodings(secret) {
                 assert_eq!(emitted.contains(&needle), plant, "{encoding} of {secret}");
             }
@@ -135,12 +150,15 @@ fn child(plant: bool) -> Vec<String> {
         .build()
         .unwrap();
     let tokens = runtime.block_on(async {
-        let tokens = good_days().await;
+        let mut tokens = good_days().await;
         bad_days().await;
+        tokens.extend(keys::days().await);
         tokens
     });
     if plant {
-        for secret in tokens.iter().map(String::as_str).chain([SECRET]) {
+        let keys = keys::texts();
+        let secrets = tokens.iter().chain(&keys).map(String::as_str);
+        for secret in secrets.chain([SECRET]) {
             for (encoding, text) in encodings(secret) {
                 tracing::trace!("{encoding}: {text}");
             }
@@ -265,6 +283,12 @@ struct Echo {
 
 impl Echo {
     const KINDS: usize = 6;
+    /// The form that is what was sent, and nothing else.
+    #[cfg_attr(
+        not(feature = "private-key-jwt"),
+        expect(dead_code, reason = "for keys")
+    )]
+    const BODY: usize = 9;
 
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -303,6 +327,7 @@ impl Echo {
         let echoes = encodings(SECRET).map(|(_, echo)| echo);
         let echo = match echoes.get(form as usize - '0' as usize) {
             Some(echo) => echo.clone(),
+            None if form == '9' => body.clone(),
             None => format!("{} {body}", echoes.join(" ")),
         };
         let text = serde_json::to_string(&echo).unwrap();

@@ -3,6 +3,8 @@
 
 mod cached;
 mod emulated;
+#[cfg(feature = "private-key-jwt")]
+mod keyed;
 mod wrong;
 mod wrong_files;
 

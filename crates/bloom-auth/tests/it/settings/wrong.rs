@@ -3,7 +3,7 @@
 
 use super::{ID, SECRET, Variables};
 
-const EVERY: [&str; 14] = [
+const EVERY: [&str; 15] = [
     "BLOOM_CLIENT_ID",
     "BLOOM_CLIENT_SECRET",
     "BLOOM_CLIENT_SECRET_FILE",
@@ -14,6 +14,7 @@ const EVERY: [&str; 14] = [
     "BLOOM_TOKEN_URL",
     "BLOOM_API_URL",
     "BLOOM_CLIENT_AUTH",
+    "BLOOM_CLIENT_CERTIFICATE_FILE",
     "BLOOM_CA_FILE",
     "BLOOM_ALLOW_INSECURE_LOOPBACK",
     "BLOOM_CACHE",
@@ -235,13 +236,22 @@ fn k1_k2_urls_that_would_leak_are_named_with_their_fault_and_the_fix() {
     ]);
 }
 
+/// Good settings, but that this one is missing or can be added.
+fn with_use_for(name: &str) -> Variables {
+    let variables = Variables::minimal();
+    if ["BLOOM_CLIENT_SECRET_FILE", "BLOOM_CLIENT_CERTIFICATE_FILE"].contains(&name) {
+        variables.unset("BLOOM_CLIENT_SECRET");
+    }
+    if name == "BLOOM_CLIENT_CERTIFICATE_FILE" {
+        variables.set("BLOOM_CLIENT_AUTH", "tls_client_auth");
+    }
+    variables
+}
+
 #[test]
 fn k4_an_empty_variable_is_a_mistake() {
     for name in EVERY {
-        let variables = Variables::minimal();
-        if name == "BLOOM_CLIENT_SECRET_FILE" {
-            variables.unset("BLOOM_CLIENT_SECRET");
-        }
+        let variables = with_use_for(name);
         variables.set(name, "");
         let expected = match name {
             "BLOOM_CLIENT_SECRET" => {
@@ -260,10 +270,7 @@ fn k4_an_empty_variable_is_a_mistake() {
 fn what_is_not_utf_8_is_named() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
     for name in EVERY {
-        let variables = Variables::minimal();
-        if name == "BLOOM_CLIENT_SECRET_FILE" {
-            variables.unset("BLOOM_CLIENT_SECRET");
-        }
+        let variables = with_use_for(name);
         variables.set(name, OsStr::from_bytes(b"canary\xff"));
         let fix = match name {
             "BLOOM_CLIENT_SECRET" => "set it to the text that Bloom gave",
@@ -302,7 +309,11 @@ fn an_unknown_value_is_told_with_those_that_are_known() {
         ("BLOOM_ENVIRONMENT", "production\n", environments),
         ("BLOOM_AUTH_VERSION", "2", versions),
         ("BLOOM_AUTH_VERSION", "V2", versions),
-        ("BLOOM_CLIENT_AUTH", "body", "use `post` or `basic`"),
+        (
+            "BLOOM_CLIENT_AUTH",
+            "body",
+            "use `post` or `basic` or `private_key_jwt` or `tls_client_auth`",
+        ),
         (
             "BLOOM_ALLOW_INSECURE_LOOPBACK",
             "yes",
@@ -317,7 +328,8 @@ fn an_unknown_value_is_told_with_those_that_are_known() {
     let variables = Variables::minimal();
     // It may be a secret in the wrong place.
     variables.set("BLOOM_CLIENT_AUTH", "client_secret_post");
-    let expected = "BLOOM_CLIENT_AUTH has an unknown value: use `post` or `basic`";
+    let expected = "BLOOM_CLIENT_AUTH has an unknown value: use `post` or `basic` or \
+                    `private_key_jwt` or `tls_client_auth`";
     assert_eq!(error(&variables), expected);
 }
 
