@@ -59,6 +59,22 @@
 //! tenants. With an HTTP client other than reqwest, depend on
 //! `bloom-auth-core` alone.
 //!
+//! # Without a shared secret
+//!
+//! A client whose public key the authorization server knows signs an assertion
+//! for each token request (`private_key_jwt`), and sends no secret. With the
+//! feature `private-key-jwt`, `BloomAuthBuilder::private_key` takes the key, and
+//! `PrivateKeyFile` reads it again at every fetch; an [`AssertionSigner`] of your
+//! own signs with a key that does not leave its hardware or its service.
+//!
+//! With a client certificate (`tls_client_auth`) the transport proves who the
+//! client is, and [`ClientCredentials::with_certificate`] says so. Give it the
+//! private key as well: with something public in its place, whoever shares a
+//! cache and knows the client id would be handed the token.
+//!
+//! A client without a secret has nothing to seal a `FileCache` with: give it a
+//! random key of 32 bytes (`Sealer::with_key`).
+//!
 //! # Many clients
 //!
 //! [`TokenProviders`] keeps a provider for each of many keys, such as tenants;
