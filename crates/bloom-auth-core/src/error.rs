@@ -203,9 +203,10 @@ pub enum ErrorKind {
     /// A setting is wrong: a URL, a path, a transport that cannot be built, a
     /// token endpoint that redirects.
     Configuration,
-    /// The credentials source had no credentials to give.
+    /// The credentials source had no credentials to give, or their signer did
+    /// not sign.
     Credentials,
-    /// The authorization server refused the client or its secret
+    /// The authorization server refused the client, its secret or its assertion
     /// (`invalid_client`, `unauthorized_client`, or a plain 401).
     ClientRefused,
     /// The authorization server refused what was asked for: scope, audience,
@@ -234,7 +235,7 @@ pub enum ErrorKind {
     ExpiredOnArrival,
     /// The call was made outside a tokio runtime and no token is at hand.
     Runtime,
-    /// A transport or a credentials source panicked.
+    /// A transport, a credentials source or a signer panicked.
     Internal,
 }
 
@@ -245,9 +246,9 @@ impl ErrorKind {
             Self::Configuration => "bloom-auth is set up in a way that cannot work",
             Self::Credentials => "no client credentials to ask for an access token with",
             Self::ClientRefused => {
-                "the authorization server refused the client: check client id, client secret, \
-                 client authentication method and environment (Sandbox and Production have \
-                 credentials of their own)"
+                "the authorization server refused the client: check client id, client secret \
+                 or private key (and with a key, this machine's clock), client authentication \
+                 method and environment (Sandbox and Production have credentials of their own)"
             }
             Self::RequestRefused => {
                 "the authorization server refused the token request: check token URL, audience \

@@ -73,7 +73,7 @@
 //! |---|---|---|---|---|
 //! | `bloom_auth.fetch` | info | `reason`, `attempt`, `outcome`, `from`, `lifetime`, `fingerprint` | `bloom-auth-core` | the server gave a token |
 //! | `bloom_auth.fetch` | debug | `outcome`, `from`, `fingerprint` | `bloom-auth-core` | the cache held one |
-//! | `bloom_auth.fetch` | warn | `reason`, `attempt`, `outcome`, `error` | `bloom-auth-core` | a token request failed |
+//! | `bloom_auth.fetch` | warn | `reason`, `attempt`, `outcome`, `error` | `bloom-auth-core` | a token request failed, or its assertion could not be signed |
 //! | `bloom_auth.fetch` | warn | `outcome`, `error` | `bloom-auth-core` | the whole fetch failed, or got no credentials |
 //! | `bloom_auth.fetch` | warn | `lifetime` | `bloom-auth-core` | the server named no lifetime, so this one is assumed |
 //! | `bloom_auth.fetch` | debug | `content_type` | `bloom-auth-core` | a token response does not call itself JSON, and is one |
