@@ -164,36 +164,21 @@ fn credentials(
     lookup: &Arc<EnvironmentLookup>,
     builder: BloomAuthBuilder,
 ) -> Result<(BloomAuthBuilder, ClientCredentials), ConfigurationError> {
-    let (method, others): (_, &[_]) = match proof {
-        Proof::Secret(_) => (
-            "a secret is sent",
-            &[PRIVATE_KEY_FILE, PRIVATE_KEY_ID, ASSERTION_AUDIENCE],
-        ),
-        Proof::PrivateKey => ("`private_key_jwt`", &[CLIENT_SECRET, CLIENT_SECRET_FILE]),
+    let secrets = [CLIENT_SECRET, CLIENT_SECRET_FILE];
+    let keys = [PRIVATE_KEY_FILE, PRIVATE_KEY_ID, ASSERTION_AUDIENCE];
+    let is_set = |name: &&&'static str| variables.is_set(name);
+    let (chosen, useless) = match proof {
+        Proof::Secret(_) => ("not `private_key_jwt`", keys.iter().find(is_set)),
+        Proof::PrivateKey => ("`private_key_jwt`", secrets.iter().find(is_set)),
         Proof::Certificate => (
             "`tls_client_auth`",
-            &[
-                CLIENT_SECRET,
-                CLIENT_SECRET_FILE,
-                PRIVATE_KEY_FILE,
-                PRIVATE_KEY_ID,
-                ASSERTION_AUDIENCE,
-            ],
+            secrets.iter().chain(&keys).find(is_set),
         ),
     };
-    if let Some(other) = others.iter().find(|name| variables.is_set(name)) {
-        return Err(match proof {
-            Proof::Secret(_) => ConfigurationError::new(
-                *other,
-                format!("is set, but {CLIENT_AUTH} is not `private_key_jwt`"),
-                format!("set {CLIENT_AUTH} to `private_key_jwt`, or unset {other}"),
-            ),
-            _ => ConfigurationError::new(
-                *other,
-                format!("is set, but {CLIENT_AUTH} is {method}"),
-                format!("unset {other}, or choose another {CLIENT_AUTH}"),
-            ),
-        });
+    if let Some(useless) = useless {
+        let problem = format!("is set, but {CLIENT_AUTH} is {chosen}");
+        let fix = format!("unset it, or choose the {CLIENT_AUTH} that it is for");
+        return Err(ConfigurationError::new(*useless, problem, fix));
     }
     match proof {
         Proof::Secret(authentication) => {

@@ -406,25 +406,25 @@ fn k4_wrong_settings_of_keys_are_named_with_their_fault_and_the_fix() {
         (
             jwt(&[key("good"), secret.clone()]),
             "BLOOM_CLIENT_SECRET is set, but BLOOM_CLIENT_AUTH is `private_key_jwt`: unset \
-             BLOOM_CLIENT_SECRET, or choose another BLOOM_CLIENT_AUTH"
+             it, or choose the BLOOM_CLIENT_AUTH that it is for"
                 .to_owned(),
         ),
         (
             vec![key("good"), secret.clone()],
-            "BLOOM_PRIVATE_KEY_FILE is set, but BLOOM_CLIENT_AUTH is not `private_key_jwt`: set \
-             BLOOM_CLIENT_AUTH to `private_key_jwt`, or unset BLOOM_PRIVATE_KEY_FILE"
+            "BLOOM_PRIVATE_KEY_FILE is set, but BLOOM_CLIENT_AUTH is not `private_key_jwt`: \
+             unset it, or choose the BLOOM_CLIENT_AUTH that it is for"
                 .to_owned(),
         ),
         (
             tls(&[certificate("good"), secret]),
             "BLOOM_CLIENT_SECRET is set, but BLOOM_CLIENT_AUTH is `tls_client_auth`: unset \
-             BLOOM_CLIENT_SECRET, or choose another BLOOM_CLIENT_AUTH"
+             it, or choose the BLOOM_CLIENT_AUTH that it is for"
                 .to_owned(),
         ),
         (
             tls(&[certificate("good"), key("good")]),
             "BLOOM_PRIVATE_KEY_FILE is set, but BLOOM_CLIENT_AUTH is `tls_client_auth`: unset \
-             BLOOM_PRIVATE_KEY_FILE, or choose another BLOOM_CLIENT_AUTH"
+             it, or choose the BLOOM_CLIENT_AUTH that it is for"
                 .to_owned(),
         ),
         (
