@@ -20,7 +20,8 @@ const EMULATOR: &str = "bloom-auth-emulator";
 const FACADE: &str = "bloom-auth";
 
 /// From the bottom to the top. The tests of a crate may use the emulator, and
-/// core for its `test-util`. The emulator uses nothing of ours, not even in its
+/// core for its `test-util`; those of the tower layer get their tokens through
+/// the reqwest transport, as its users do. The emulator uses nothing of ours, not even in its
 /// tests: a mistake in core would look right in a mirror.
 const LAYERS: &[Layer] = &[
     Layer {
@@ -41,7 +42,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: TOWER,
         uses: &[CORE],
-        dev: &[EMULATOR],
+        dev: &[EMULATOR, REQWEST],
     },
     Layer {
         name: EMULATOR,
