@@ -163,6 +163,23 @@ impl BloomAuth {
         self.provider.environment()
     }
 
+    /// A tower layer that puts the token into the requests of a client, such as
+    /// hyper's or a tonic channel.
+    ///
+    /// ```
+    /// # fn build<S>(auth: &bloom_auth::BloomAuth, client: S) {
+    /// use tower::ServiceBuilder;
+    ///
+    /// let service = ServiceBuilder::new()
+    ///     .layer(auth.bearer_layer().replay_cloned())
+    ///     .service(client);
+    /// # }
+    /// ```
+    #[cfg(feature = "tower")]
+    pub fn bearer_layer(&self) -> bloom_auth_tower::BearerLayer {
+        bloom_auth_tower::BearerLayer::new(self.provider.clone())
+    }
+
     /// The engine, for all that it offers.
     #[must_use]
     pub fn provider(&self) -> &TokenProvider {

@@ -123,6 +123,8 @@
 //!   the `metrics` crate.
 //! - `moka`: `MokaCache`, which shares the tokens of thousands of clients
 //!   within a bound.
+//! - `tower`: `BearerLayer`, which puts the token into the requests of hyper,
+//!   axum and tonic clients; made by `BloomAuth::bearer_layer`.
 
 #![forbid(unsafe_code)]
 
@@ -160,6 +162,13 @@ pub use bloom_auth_core::{
 pub use bloom_auth_core::{PrivateKey, PrivateKeyFile};
 #[doc(inline)]
 pub use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};
+/// All of the tower crate, for what is not here by name.
+#[cfg(feature = "tower")]
+#[doc(no_inline)]
+pub use bloom_auth_tower as tower;
+#[cfg(feature = "tower")]
+#[doc(inline)]
+pub use bloom_auth_tower::{BearerLayer, BearerService};
 
 // The project's first page: what it shows must compile.
 #[cfg(doctest)]

@@ -1,6 +1,9 @@
 //! Tests of the facade as a whole, over real sockets.
 
 #[cfg(test)]
+#[cfg(feature = "tower")]
+mod bearer_layer;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod herd;
