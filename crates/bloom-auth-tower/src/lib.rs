@@ -105,7 +105,7 @@
 //! (`UNAUTHENTICATED`) counts as a 401. The token is dropped then, and the next
 //! call has another; the call itself is not sent again, since even the body of a
 //! unary call is a stream, unless [`BearerLayer::replay_with`] can copy it. A
-//! status that comes in trailers, after a message, is not seen here.
+//! status that comes later, in trailers, is not seen here.
 //!
 //! Without a token the call fails before anything is sent: tonic makes a
 //! `Status` of it whose source is the [`Error`](bloom_auth_core::Error).

@@ -1,7 +1,7 @@
 //! Requests and their replays: what a refusal costs, what is sent again, and
 //! what a call fails with.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use bloom_auth_core::{
     Error, Recovery, TokenState, TransportErrorKind, chain,
@@ -9,7 +9,10 @@ use bloom_auth_core::{
 };
 use bloom_auth_tower::BearerLayer;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Version, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Version,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use http_body_util::{Empty, Full, combinators::UnsyncBoxBody};
 use tokio::{
     sync::{Barrier, Semaphore},
@@ -213,6 +216,9 @@ async fn an_error_of_either_side_is_found_by_downcast() {
     };
     // Without a token nothing is sent.
     api.carried(&[]);
+    // Who has a tonic client finds it one step further.
+    let status = tonic::Status::from_error(error);
+    assert!(status.source().is_some_and(|source| source.is::<Error>()));
 
     tokio::time::advance(after + Duration::from_secs(1)).await;
     api.state().is_broken = true;
@@ -234,6 +240,31 @@ async fn without_another_token_the_401_reaches_the_caller() {
     api.carried(&["A"]);
     let error = send(&service, get(URL)).await.unwrap_err();
     assert!(error.is::<Error>(), "{}", chain(&*error));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_axum_router_can_be_the_service_inside() {
+    let transport = tokens(&["A", "B"]);
+    let organization = |headers: HeaderMap| async move {
+        match headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) {
+            Some(b"Bearer B") => StatusCode::OK,
+            _ => StatusCode::UNAUTHORIZED,
+        }
+    };
+    let path = "/v2/core/organization";
+    let router = axum::Router::new().route(path, axum::routing::get(organization));
+    let service = layer(&transport).layer(router);
+    let request = Request::get(URL).body(axum::body::Body::empty()).unwrap();
+    assert_eq!(status(&service, request).await, 200);
+    assert_eq!(transport.request_count(), 2);
+}
+
+#[test]
+fn a_service_can_be_shared_among_threads() {
+    fn check<T: Clone + Send + Sync + std::fmt::Debug + 'static>(_: &T) {}
+    let layer = layer(&tokens(&[])).replay_with(|body: &Full<Bytes>| Some(body.clone()));
+    check(&layer);
+    check(&layer.layer(axum::Router::<()>::new()));
 }
 
 #[tokio::test(start_paused = true)]
