@@ -136,7 +136,7 @@ impl Error {
     #[must_use]
     pub fn recovery(&self) -> Recovery {
         match self.kind() {
-            ErrorKind::Configuration => Recovery::FixConfiguration,
+            ErrorKind::Configuration | ErrorKind::Proxy => Recovery::FixConfiguration,
             ErrorKind::Credentials | ErrorKind::ClientRefused => Recovery::FixCredentials,
             ErrorKind::RequestRefused => Recovery::FixRequest,
             ErrorKind::Runtime => Recovery::FixProgram,
@@ -220,6 +220,9 @@ pub enum ErrorKind {
     Connect,
     /// TLS failed, most often because the server's certificate is not trusted.
     Tls,
+    /// A proxy stands before the authorization server and would not open a
+    /// way to it.
+    Proxy,
     /// No answer in time.
     Timeout,
     /// The connection broke, or failed in a way that the transport could not
@@ -260,6 +263,11 @@ impl ErrorKind {
             Self::Tls => {
                 "the TLS handshake with the authorization server failed: check its host name and \
                  the trusted root certificates"
+            }
+            Self::Proxy => {
+                "the proxy did not let the token request through: check the proxy's address, user \
+                 and password (`HTTPS_PROXY`, `ALL_PROXY`), whether it may open the authorization \
+                 server, and whether this host needs it at all (`NO_PROXY`)"
             }
             Self::Timeout => "the authorization server did not answer in time",
             Self::Interrupted => "the connection to the authorization server broke",

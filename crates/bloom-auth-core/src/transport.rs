@@ -204,6 +204,9 @@ pub enum TransportErrorKind {
     Connect,
     /// The TLS handshake failed. Not tried again within a fetch.
     Tls,
+    /// A proxy would not open a way to the server: it wants a password, forbids
+    /// it, or answered with a page of its own. Not tried again within a fetch.
+    Proxy,
     /// The transport's own time limit. Tried again.
     Timeout,
     /// The connection broke before the answer was whole, or anything else.
@@ -222,6 +225,7 @@ impl TransportErrorKind {
         match self {
             Self::Connect => "the connection could not be opened",
             Self::Tls => "the TLS handshake failed",
+            Self::Proxy => "the proxy did not let the request through",
             Self::Timeout => "the transport's time limit passed",
             Self::Interrupted => "the exchange broke off",
             Self::BodyTooLarge => "the answer is too large",

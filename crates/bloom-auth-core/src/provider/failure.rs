@@ -110,6 +110,7 @@ impl Failure {
             TransportErrorKind::Timeout => (ErrorKind::Timeout, Class::Passing),
             TransportErrorKind::Interrupted => (ErrorKind::Interrupted, Class::Passing),
             TransportErrorKind::Tls => (ErrorKind::Tls, Class::Later),
+            TransportErrorKind::Proxy => (ErrorKind::Proxy, Class::Later),
             TransportErrorKind::BodyTooLarge => (ErrorKind::Response, Class::Later),
             TransportErrorKind::Configuration => (ErrorKind::Configuration, Class::Later),
         };

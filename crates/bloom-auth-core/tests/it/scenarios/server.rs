@@ -70,6 +70,7 @@ fn failure(kind: &str) -> Result<TransportErrorKind, String> {
     Ok(match kind {
         "connect" => TransportErrorKind::Connect,
         "tls" => TransportErrorKind::Tls,
+        "proxy" => TransportErrorKind::Proxy,
         "timeout" => TransportErrorKind::Timeout,
         "interrupted" => TransportErrorKind::Interrupted,
         "too_large" => TransportErrorKind::BodyTooLarge,
