@@ -8,11 +8,14 @@ use std::{
 };
 
 use bloom_auth_core::{ConfigurationError, chain};
+use http::HeaderValue;
 use reqwest::{Client, ClientBuilder};
 
 use crate::roots::Roots;
 
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+/// The name of the crate that people depend on and will look for, though the
+/// request is made by this one; all of ours have the same version.
+const USER_AGENT: &str = concat!("bloom-auth/", env!("CARGO_PKG_VERSION"));
 
 /// Whom to trust and how to get there: what does not depend on what a client
 /// is for.
@@ -21,6 +24,7 @@ pub(crate) struct HttpSettings {
     pub(crate) insecure_loopback: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) roots: Roots,
+    user_agent: HeaderValue,
 }
 
 impl Default for HttpSettings {
@@ -29,11 +33,30 @@ impl Default for HttpSettings {
             insecure_loopback: false,
             connect_timeout: Duration::from_secs(3),
             roots: Roots::default(),
+            user_agent: HeaderValue::from_static(USER_AGENT),
         }
     }
 }
 
 impl HttpSettings {
+    /// Sets what the client calls itself.
+    pub(crate) fn set_user_agent(&mut self, user_agent: &str) -> Result<(), ConfigurationError> {
+        let is_good = |byte: &u8| matches!(byte, b' '..=b'~');
+        let value = HeaderValue::from_str(user_agent).ok();
+        let value = value.filter(|value| {
+            let bytes = value.as_bytes();
+            bytes.iter().all(is_good) && !bytes.trim_ascii().is_empty()
+        });
+        self.user_agent = value.ok_or_else(|| {
+            ConfigurationError::new(
+                "user agent",
+                "is empty, or holds something else than printable ASCII",
+                "give a name and a version, such as `my-service/1.2`",
+            )
+        })?;
+        Ok(())
+    }
+
     /// Finds what can be found without building a client.
     pub(crate) fn check(&self) -> Result<(), ConfigurationError> {
         check_timeout("connect timeout", self.connect_timeout)
@@ -43,7 +66,7 @@ impl HttpSettings {
     /// defaults.
     pub(crate) fn client_builder(&self, is_loopback: bool) -> ClientBuilder {
         let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
+            .user_agent(self.user_agent.clone())
             .referer(false)
             .https_only(!self.insecure_loopback)
             .http1_only()

@@ -139,6 +139,16 @@ impl ReqwestTransportBuilder {
         Ok(self)
     }
 
+    /// Sets the `User-Agent` header: `bloom-auth/` and the version by default.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] if it is empty or not printable ASCII.
+    pub fn user_agent(mut self, user_agent: impl AsRef<str>) -> Result<Self, ConfigurationError> {
+        self.http.set_user_agent(user_agent.as_ref())?;
+        Ok(self)
+    }
+
     /// Allows plain http, to this machine's loopback addresses only.
     pub fn allow_insecure_loopback(mut self) -> Self {
         self.http.insecure_loopback = true;

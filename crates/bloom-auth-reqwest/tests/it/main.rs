@@ -23,6 +23,8 @@ mod redirects;
 mod suite;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod user_agent;
 
 #[cfg(test)]
 #[cfg(feature = "rustls")]
