@@ -34,8 +34,8 @@ mod classify;
 mod client;
 #[cfg(feature = "middleware")]
 mod middleware;
-mod roots;
 mod settings;
+mod tls;
 mod transport;
 mod url;
 

@@ -11,7 +11,7 @@ use bloom_auth_core::{ConfigurationError, chain};
 use http::HeaderValue;
 use reqwest::{Client, ClientBuilder};
 
-use crate::roots::Roots;
+use crate::tls::Tls;
 
 /// The name of the crate that people depend on and will look for, though the
 /// request is made by this one; all of ours have the same version.
@@ -23,8 +23,10 @@ const USER_AGENT: &str = concat!("bloom-auth/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct HttpSettings {
     pub(crate) insecure_loopback: bool,
     pub(crate) connect_timeout: Duration,
-    pub(crate) roots: Roots,
+    pub(crate) tls: Tls,
     user_agent: HeaderValue,
+    #[cfg(feature = "http2")]
+    pub(crate) http2: bool,
 }
 
 impl Default for HttpSettings {
@@ -32,8 +34,10 @@ impl Default for HttpSettings {
         Self {
             insecure_loopback: false,
             connect_timeout: Duration::from_secs(3),
-            roots: Roots::default(),
+            tls: Tls::default(),
             user_agent: HeaderValue::from_static(USER_AGENT),
+            #[cfg(feature = "http2")]
+            http2: false,
         }
     }
 }
@@ -64,14 +68,16 @@ impl HttpSettings {
 
     /// To be added to: pool, redirects, retries and time limits are reqwest's
     /// defaults.
-    pub(crate) fn client_builder(&self, is_loopback: bool) -> ClientBuilder {
+    pub(crate) fn client_builder(&self, is_loopback: bool) -> reqwest::Result<ClientBuilder> {
         let mut builder = Client::builder()
             .user_agent(self.user_agent.clone())
             .referer(false)
             .https_only(!self.insecure_loopback)
-            .http1_only()
             .no_hickory_dns()
             .connect_timeout(self.connect_timeout);
+        if !self.is_http2() {
+            builder = builder.http1_only();
+        }
         if is_loopback {
             // The name is not looked up: it must mean this machine. The port
             // is taken from the URL.
@@ -81,7 +87,18 @@ impl HttpSettings {
             ];
             builder = builder.no_proxy().resolve_to_addrs("localhost", &loopback);
         }
-        self.roots.apply(builder)
+        self.tls.apply(builder)
+    }
+
+    #[cfg(feature = "http2")]
+    fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    #[cfg(not(feature = "http2"))]
+    #[expect(clippy::unused_self, reason = "the same shape as with the feature")]
+    fn is_http2(&self) -> bool {
+        false
     }
 }
 
@@ -136,7 +153,8 @@ impl Clients {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.builder(is_loopback).build().map_err(|error| {
+        let client = self.builder(is_loopback).and_then(ClientBuilder::build);
+        let client = client.map_err(|error| {
             // The most common reason: no root certificates on the machine.
             ConfigurationError::new(
                 "HTTP client",
@@ -148,8 +166,9 @@ impl Clients {
         Ok(slot.get_or_init(|| client))
     }
 
-    fn builder(&self, is_loopback: bool) -> ClientBuilder {
-        (self.purpose)(self.settings.client_builder(is_loopback))
+    fn builder(&self, is_loopback: bool) -> reqwest::Result<ClientBuilder> {
+        let builder = self.settings.client_builder(is_loopback)?;
+        Ok((self.purpose)(builder))
     }
 
     /// Lets a test go to loopback as to any other host, with names of its own.
@@ -158,8 +177,8 @@ impl Clients {
         &self,
         resolver: std::sync::Arc<impl reqwest::dns::Resolve + 'static>,
     ) {
-        let builder = self.builder(false).no_proxy().dns_resolver(resolver);
-        let client = builder.build();
+        let builder = self.builder(false).unwrap().no_proxy();
+        let client = builder.dns_resolver(resolver).build();
         self.loopback.set(client.unwrap()).unwrap();
     }
 }

@@ -14,6 +14,7 @@ use reqwest::{ClientBuilder, redirect::Policy, retry};
 use crate::{
     classify::classify,
     settings::{Clients, HttpSettings, check_timeout},
+    tls,
 };
 
 /// Carries token requests through [`reqwest`].
@@ -84,11 +85,11 @@ impl Transport for ReqwestTransport {
         }
         // reqwest would call it a connection that could not be opened, and that
         // is tried again.
-        if is_https && cfg!(not(feature = "rustls")) {
+        if is_https && !tls::IS_BUILT_IN {
             return Err(configuration(ConfigurationError::new(
                 "token URL",
                 "is https, and this build has no TLS",
-                "build with the feature `rustls`",
+                tls::HOW_TO_BUILD_IT_IN,
             )));
         }
         let client = self.clients.get(is_loopback).map_err(configuration)?;
@@ -135,8 +136,28 @@ impl ReqwestTransportBuilder {
         mut self,
         pem: impl AsRef<[u8]>,
     ) -> Result<Self, ConfigurationError> {
-        self.http.roots.add(pem.as_ref())?;
+        self.http.tls.trust(pem.as_ref())?;
         Ok(self)
+    }
+
+    /// Does TLS by the platform's own library (OpenSSL on Linux) instead of
+    /// rustls. Without the feature `rustls` that is so anyway.
+    ///
+    /// Certificates are checked by the library that is in use when they are
+    /// given, so choose it first.
+    #[cfg(feature = "native-tls")]
+    pub fn native_tls(mut self) -> Self {
+        self.http.tls.use_native();
+        self
+    }
+
+    /// Lets the server choose HTTP/2 when TLS is set up; by default, and with
+    /// plain http, it is HTTP/1.1. One connection for each request all the
+    /// same.
+    #[cfg(feature = "http2")]
+    pub fn http2(mut self) -> Self {
+        self.http.http2 = true;
+        self
     }
 
     /// Sets the `User-Agent` header: `bloom-auth/` and the version by default.

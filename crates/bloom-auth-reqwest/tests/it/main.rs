@@ -27,20 +27,20 @@ mod support;
 mod user_agent;
 
 #[cfg(test)]
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod child;
 #[cfg(test)]
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod environment;
 #[cfg(test)]
-#[cfg(all(feature = "rustls", target_os = "linux"))]
+#[cfg(all(any(feature = "rustls", feature = "native-tls"), target_os = "linux"))]
 mod floods;
 #[cfg(test)]
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 #[cfg(test)]
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls_server;
 #[cfg(test)]
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tokens;

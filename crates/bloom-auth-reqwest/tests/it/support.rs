@@ -7,7 +7,7 @@ use bloom_auth_core::{
     TokenProvider, TokenProviderBuilder, Transport, TransportError, TransportErrorKind,
     test_util::{FixedEntropy, Reply, ScriptedServer, ScriptedTransport, Turn},
 };
-use bloom_auth_reqwest::ReqwestTransport;
+use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::timeout;
@@ -16,6 +16,17 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
+/// How a transport is begun.
+pub(crate) type Begin = fn() -> ReqwestTransportBuilder;
+
+/// Each TLS library of this build.
+pub(crate) const LIBRARIES: &[(&str, Begin)] = &[
+    #[cfg(feature = "rustls")]
+    ("rustls", ReqwestTransport::builder),
+    #[cfg(feature = "native-tls")]
+    ("native-tls", || ReqwestTransport::builder().native_tls()),
+];
 
 /// A good answer, after which a server offers to keep the connection.
 pub(crate) fn ok() -> Turn {

@@ -6,15 +6,18 @@ use std::{
 };
 
 use bloom_auth_core::test_util::{ScriptedServer, Turn};
-use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
+    rustls::{
+        RootCertStore, ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer,
+        server::WebPkiClientVerifier,
+    },
 };
 
 use crate::support::serve;
@@ -22,12 +25,16 @@ use crate::support::serve;
 /// Signs the certificates of test servers.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// A server certificate and its key.
+/// The certificate of a server or client, and its key.
 pub(crate) struct Identity(rcgen::Certificate, KeyPair);
 
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
+        // Issuer and subject of a certificate must differ.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority");
         params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
@@ -51,20 +58,50 @@ impl Identity {
         let certificate = params(name, 4096).self_signed(&key).unwrap();
         Self(certificate, key)
     }
-}
 
-impl Identity {
+    /// The certificate and its key, as PKCS#8.
+    pub(crate) fn pem(&self) -> String {
+        self.certificate_pem() + &self.key_pem()
+    }
+
+    pub(crate) fn certificate_pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(crate) fn key_pem(&self) -> String {
+        self.1.serialize_pem()
+    }
+
+    pub(crate) fn key_der(&self) -> Vec<u8> {
+        self.1.serialize_der()
+    }
+
     /// Ends TLS with this identity.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        let key = PrivateKeyDer::try_from(self.1.serialize_der()).unwrap();
+        TlsAcceptor::from(Arc::new(self.server_config(None)))
+    }
+
+    /// A server that asks for no certificate of its clients, or demands one of
+    /// this authority.
+    pub(crate) fn server_config(&self, clients: Option<&Authority>) -> ServerConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![self.0.der().clone()], key)
             .unwrap();
-        TlsAcceptor::from(Arc::new(config))
+        let config = match clients {
+            None => config.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.0.der().clone()).unwrap();
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                config.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let key = PrivateKeyDer::try_from(self.1.serialize_der()).unwrap();
+        config
+            .with_single_cert(vec![self.0.der().clone()], key)
+            .unwrap()
     }
 }
 
@@ -84,11 +121,16 @@ pub(crate) struct TlsServer {
 
 impl TlsServer {
     pub(crate) async fn start(identity: &Identity, turn: Turn) -> Self {
+        Self::start_with(identity.server_config(None), turn).await
+    }
+
+    pub(crate) async fn start_with(config: ServerConfig, turn: Turn) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let behind = serve(turn).await;
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, identity.acceptor(), behind.address()));
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        tasks.spawn(accept(listener, acceptor, behind.address()));
         Self {
             address,
             behind,
@@ -106,10 +148,17 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, behind: SocketAddr
     while let Ok((stream, _)) = listener.accept().await {
         let acceptor = acceptor.clone();
         connections.spawn(async move {
-            if let Ok(mut outside) = acceptor.accept(stream).await {
-                let mut inside = TcpStream::connect(behind).await.unwrap();
-                // How it ends is the client's business.
-                let _ = copy_bidirectional(&mut outside, &mut inside).await;
+            match acceptor.accept(stream).into_fallible().await {
+                Ok(mut outside) => {
+                    let mut inside = TcpStream::connect(behind).await.unwrap();
+                    // How it ends is the client's business.
+                    let _ = copy_bidirectional(&mut outside, &mut inside).await;
+                }
+                // To close now would take back what the client is to be told.
+                Err((_, mut stream)) => {
+                    let mut rest = [0; 1024];
+                    while stream.read(&mut rest).await.is_ok_and(|len| len > 0) {}
+                }
             }
         });
     }
