@@ -63,7 +63,8 @@ impl HttpSettings {
 
     /// Finds what can be found without building a client.
     pub(crate) fn check(&self) -> Result<(), ConfigurationError> {
-        check_timeout("connect timeout", self.connect_timeout)
+        check_timeout("connect timeout", self.connect_timeout)?;
+        self.tls.check()
     }
 
     /// To be added to: pool, redirects, retries and time limits are reqwest's

@@ -1,6 +1,8 @@
 //! How TLS is done: by which library, whom to trust, and who we are.
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod client_certificate;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod roots;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod with;

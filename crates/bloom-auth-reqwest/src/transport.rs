@@ -140,6 +140,25 @@ impl ReqwestTransportBuilder {
         Ok(self)
     }
 
+    /// Shows this certificate to a server that asks for one (mutual TLS): in
+    /// PEM, the client's own certificate, those that link it to its root if
+    /// there are any, and the private key, not encrypted. In the place of one
+    /// that was given before.
+    ///
+    /// native-tls takes keys in PKCS#8 alone (`-----BEGIN PRIVATE KEY-----`).
+    /// The copy of the key that is held here is zeroized; an HTTP client makes
+    /// more of them.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError`] that says what is missing or cannot be read, and
+    /// never shows any of it; or if this crate was built without a TLS
+    /// feature.
+    pub fn client_certificate(mut self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigurationError> {
+        self.http.tls.present(pem.as_ref())?;
+        Ok(self)
+    }
+
     /// Does TLS by the platform's own library (OpenSSL on Linux) instead of
     /// rustls. Without the feature `rustls` that is so anyway.
     ///
@@ -195,7 +214,8 @@ impl ReqwestTransportBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigurationError`] if a timeout is zero.
+    /// [`ConfigurationError`] if a timeout is zero, or the TLS library that was
+    /// chosen last cannot use the client certificate.
     pub fn build(self) -> Result<ReqwestTransport, ConfigurationError> {
         self.http.check()?;
         check_timeout("timeout", self.timeout)?;

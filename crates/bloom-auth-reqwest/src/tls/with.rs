@@ -3,14 +3,15 @@
 use bloom_auth_core::ConfigurationError;
 use reqwest::{Certificate, ClientBuilder};
 
-use super::roots;
+use super::{client_certificate::ClientCertificate, roots};
 
-/// The library, and the roots to trust instead of the platform's (none = the
-/// platform's).
+/// The library, the roots to trust instead of the platform's (none = the
+/// platform's), and the certificate to show to servers that ask for one.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     library: Library,
     roots: Vec<Certificate>,
+    client_certificate: Option<ClientCertificate>,
 }
 
 /// Who does TLS.
@@ -37,6 +38,20 @@ impl Tls {
         Ok(())
     }
 
+    /// Sets the client certificate: its chain and its private key, in PEM.
+    pub(crate) fn present(&mut self, pem: &[u8]) -> Result<(), ConfigurationError> {
+        self.client_certificate = Some(ClientCertificate::read(pem, self.library)?);
+        Ok(())
+    }
+
+    /// The library may have been chosen after the certificate was given.
+    pub(crate) fn check(&self) -> Result<(), ConfigurationError> {
+        match &self.client_certificate {
+            Some(certificate) => certificate.check(self.library),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn apply(&self, builder: ClientBuilder) -> reqwest::Result<ClientBuilder> {
         // Whatever TLS library the rest of the program makes the default.
         let mut builder = match self.library {
@@ -47,6 +62,9 @@ impl Tls {
         };
         if !self.roots.is_empty() {
             builder = builder.tls_certs_only(self.roots.iter().cloned());
+        }
+        if let Some(certificate) = &self.client_certificate {
+            builder = builder.identity(certificate.identity(self.library)?);
         }
         Ok(builder)
     }

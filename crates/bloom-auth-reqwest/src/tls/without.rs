@@ -14,6 +14,20 @@ impl Tls {
         Err(of_no_use("root certificate"))
     }
 
+    #[expect(clippy::unused_self, reason = "the same shape as with TLS")]
+    pub(crate) fn present(&mut self, _pem: &[u8]) -> Result<(), ConfigurationError> {
+        Err(of_no_use("client certificate"))
+    }
+
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the same shape as with TLS"
+    )]
+    pub(crate) fn check(&self) -> Result<(), ConfigurationError> {
+        Ok(())
+    }
+
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,

@@ -37,6 +37,9 @@ mod environment;
 mod floods;
 #[cfg(test)]
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod mutual_tls;
+#[cfg(test)]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 #[cfg(test)]
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
