@@ -6,7 +6,9 @@ use bloom_auth_core::{TransportError, TransportErrorKind};
 
 /// The error without its URL, under its kind.
 pub(crate) fn classify(error: reqwest::Error) -> TransportError {
-    let kind = if is_tls(&error) {
+    let kind = if Causes(Some(&error)).any(is_of_proxy) {
+        TransportErrorKind::Proxy
+    } else if is_tls(&error) {
         TransportErrorKind::Tls
     } else if error.is_connect() {
         TransportErrorKind::Connect
@@ -18,6 +20,18 @@ pub(crate) fn classify(error: reqwest::Error) -> TransportError {
         TransportErrorKind::Interrupted
     };
     TransportError::new(kind, error.without_url())
+}
+
+/// Whether a proxy answered something else than that the way is open. The type
+/// has no public name, but a test for each of these texts. The others are a
+/// proxy that cannot be reached, or breaks off: that may pass.
+fn is_of_proxy(error: &(dyn StdError + 'static)) -> bool {
+    const REFUSALS: [&str; 3] = [
+        "tunnel error: proxy authorization required",
+        "tunnel error: proxy response headers too long",
+        "tunnel error: unsuccessful",
+    ];
+    REFUSALS.contains(&error.to_string().as_str())
 }
 
 /// Whether a TLS library refused the other side, or was refused by it. A

@@ -40,6 +40,9 @@ mod floods;
 mod mutual_tls;
 #[cfg(test)]
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod proxies;
+#[cfg(test)]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 #[cfg(test)]
 #[cfg(any(feature = "rustls", feature = "native-tls"))]

@@ -7,7 +7,9 @@ use bloom_auth_core::{
     TokenProvider, TokenProviderBuilder, Transport, TransportError, TransportErrorKind,
     test_util::{FixedEntropy, Reply, ScriptedServer, ScriptedTransport, Turn},
 };
-use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};
+use bloom_auth_reqwest::ReqwestTransport;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+use bloom_auth_reqwest::ReqwestTransportBuilder;
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::timeout;
@@ -18,9 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 /// How a transport is begun.
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 pub(crate) type Begin = fn() -> ReqwestTransportBuilder;
 
 /// Each TLS library of this build.
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 pub(crate) const LIBRARIES: &[(&str, Begin)] = &[
     #[cfg(feature = "rustls")]
     ("rustls", ReqwestTransport::builder),

@@ -12,7 +12,7 @@ use bloom_auth_reqwest::ReqwestTransport;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
 use crate::{
-    support::{Begin, LIBRARIES, failure, failure_kind, ok, serve, status},
+    support::{Begin, LIBRARIES, failure_kind, ok, serve, status},
     tls_server::{Authority, Identity, TlsServer},
 };
 
@@ -199,6 +199,8 @@ async fn n22_a_handshake_that_nobody_goes_on_with_ends_at_the_connect_timeout() 
 #[tokio::test]
 async fn rustls_stays_in_use_unless_another_library_is_asked_for() {
     use std::error::Error;
+
+    use crate::support::failure;
 
     /// Whether an error of rustls is behind this one.
     fn is_of_rustls(error: &(dyn Error + 'static)) -> bool {
