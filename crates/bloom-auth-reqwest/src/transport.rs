@@ -163,7 +163,10 @@ impl ReqwestTransportBuilder {
     /// rustls. Without the feature `rustls` that is so anyway.
     ///
     /// Certificates are checked by the library that is in use when they are
-    /// given, so choose it first.
+    /// given, so choose it first. The binding to OpenSSL takes a connection
+    /// that somebody cut for one that the server closed: of an answer that
+    /// tells no length, half may be taken for the whole. It is no token then,
+    /// as half an object is no JSON.
     #[cfg(feature = "native-tls")]
     pub fn native_tls(mut self) -> Self {
         self.http.tls.use_native();

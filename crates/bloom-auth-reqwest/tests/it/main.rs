@@ -31,10 +31,16 @@ mod user_agent;
 mod child;
 #[cfg(test)]
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod conformance_tls;
+#[cfg(test)]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod environment;
 #[cfg(test)]
 #[cfg(all(any(feature = "rustls", feature = "native-tls"), target_os = "linux"))]
 mod floods;
+#[cfg(test)]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod fronts;
 #[cfg(test)]
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod mutual_tls;
