@@ -1,6 +1,6 @@
 //! What the machine sets up: proxies and root certificates.
 
-use bloom_auth_core::{TransportErrorKind, chain, test_util::Turn};
+use bloom_auth_core::{TransportErrorKind, test_util::Turn};
 use bloom_auth_emulator::Emulator;
 use bloom_auth_reqwest::ReqwestTransport;
 
@@ -113,7 +113,7 @@ async fn without_root_certificates_the_error_says_what_to_install() {
     for _ in 0..2 {
         let error = failure(&transport, &url).await;
         assert_eq!(error.kind(), TransportErrorKind::Configuration);
-        let text = chain(&error);
+        let text = bloom_auth_core::chain(&error);
         assert!(text.contains("ca-certificates"), "{text}");
     }
     assert_eq!(emulator.counts().connections, 0);

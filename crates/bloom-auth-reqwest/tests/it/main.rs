@@ -42,6 +42,9 @@ mod floods;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod fronts;
 #[cfg(test)]
+#[cfg(all(feature = "http2", any(feature = "rustls", feature = "native-tls")))]
+mod http2;
+#[cfg(test)]
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod mutual_tls;
 #[cfg(test)]
