@@ -183,3 +183,6 @@ impl Clients {
         self.loopback.set(client.unwrap()).unwrap();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,13 +194,13 @@ async fn n23_a_connection_that_is_sent_away_still_brings_its_answer() {
 async fn n23_a_flood_ends_with_the_attempt() {
     for (library, begin) in LIBRARIES {
         for (case, turn) in [
-            ("empty data", Turn::new(head()).flood(empty_data())),
-            ("pings", Turn::new(Vec::new()).flood(ping())),
-            ("settings", Turn::new(Vec::new()).flood(settings())),
-            ("interim answers", Turn::new(Vec::new()).flood(interim())),
+            ("empty data", Turn::new(head()).flood(&empty_data())),
+            ("pings", Turn::new(Vec::new()).flood(&ping())),
+            ("settings", Turn::new(Vec::new()).flood(&settings())),
+            ("interim answers", Turn::new(Vec::new()).flood(&interim())),
             (
                 "headers without an end",
-                Turn::new(unfinished_head()).flood(continuation()),
+                Turn::new(unfinished_head()).flood(&continuation()),
             ),
             ("silence", Turn::new(Vec::new()).keep_open()),
             ("silence within the answer", Turn::new(head()).keep_open()),

@@ -120,7 +120,7 @@ impl Turn {
         self
     }
 
-    pub(super) fn flood(mut self, bytes: Vec<u8>) -> Self {
+    pub(super) fn flood(mut self, bytes: &[u8]) -> Self {
         // Small frames by the thousand, each write a record of TLS.
         self.flood = Some(bytes.repeat(1000));
         self
