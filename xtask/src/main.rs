@@ -13,6 +13,7 @@
 mod bench;
 mod ci;
 mod faults;
+mod features;
 mod lint;
 mod stream;
 mod sys;

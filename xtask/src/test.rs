@@ -5,6 +5,7 @@ mod libtest;
 pub(crate) mod record;
 mod skips;
 
+use crate::features::Features;
 use crate::stream::{self, Line};
 use crate::{Verdict, faults, sys};
 use libtest::Tally;
@@ -19,8 +20,12 @@ pub(crate) struct Config {
 
 /// Runs all tests, then all examples; the summary is the last line on stdout.
 pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
-    let (mut summary, record) = run_tests(config)?;
-    for example in examples::run_all()? {
+    let features = Features::of_this_machine()?;
+    let (mut summary, record) = run_tests(config, &features)?;
+    if let Some(left_out) = features.left_out() {
+        summary.leave_out(left_out, sys::in_ci());
+    }
+    for example in examples::run_all(&features)? {
         match example.problem {
             None => summary.passed += 1,
             Some(problem) => summary.fail(1, format!("example {}: {problem}", example.name)),
@@ -53,15 +58,10 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
 }
 
 /// `cargo test` for the whole workspace; an error of cargo's own counts as one failed test.
-fn run_tests(config: &Config) -> anyhow::Result<(Summary, Record)> {
+fn run_tests(config: &Config, features: &Features) -> anyhow::Result<(Summary, Record)> {
     let mut cargo = sys::cargo();
-    cargo.args([
-        "test",
-        "--workspace",
-        "--all-features",
-        "--locked",
-        "--no-fail-fast",
-    ]);
+    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    cargo.args(features.arguments());
     cargo.args(["--color", "never"]);
     if config.long {
         cargo.env("BLOOM_AUTH_TEST_LONG", "1");
@@ -154,6 +154,16 @@ impl Summary {
             } else {
                 self.skips.push(skip);
             }
+        }
+    }
+
+    /// Takes note of what was not even built: no test of it was reported. On a laptop that is
+    /// all.
+    fn leave_out(&mut self, what: String, in_ci: bool) {
+        if in_ci {
+            self.fail(1, what);
+        } else {
+            self.skips.push(what);
         }
     }
 
@@ -254,6 +264,22 @@ mod tests {
             summary.failures.first().unwrap(),
             "skipped test a: needs strace"
         );
+        assert_eq!(summary.verdict(), Verdict::Failed);
+    }
+
+    #[test]
+    fn what_was_not_built_is_skipped_and_fails_in_ci() {
+        let mut tally = Tally::default();
+        tally.line("running 3 tests");
+        tally.line("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+        let mut summary = Summary::of_tests(&tally, &[], None);
+        summary.leave_out("feature `a`: needs b".to_owned(), false);
+        assert_eq!(summary.line(), "tests: 3 passed, 0 failed, 1 skipped");
+        assert_eq!(summary.verdict(), Verdict::Passed);
+
+        let mut summary = Summary::of_tests(&tally, &[], None);
+        summary.leave_out("feature `a`: needs b".to_owned(), true);
+        assert_eq!(summary.line(), "tests: 3 passed, 1 failed");
         assert_eq!(summary.verdict(), Verdict::Failed);
     }
 

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Message, TargetKind};
 
+use crate::features::Features;
 use crate::sys;
 
 /// How long an example may take.
@@ -26,12 +27,12 @@ pub(crate) struct Outcome {
 type Executables = BTreeMap<(String, String), Utf8PathBuf>;
 
 /// Runs the examples one after the other, in the order of their names.
-pub(crate) fn run_all() -> anyhow::Result<Vec<Outcome>> {
+pub(crate) fn run_all(features: &Features) -> anyhow::Result<Vec<Outcome>> {
     let names = names()?;
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let executables = build()?;
+    let executables = build(features)?;
     let run = |(package, example): (String, String)| {
         let name = format!("{package}/{example}");
         println!("\n     Running example {name}");
@@ -60,16 +61,11 @@ fn names() -> anyhow::Result<Vec<(String, String)>> {
 }
 
 /// Builds all examples; those that do not build are missing from the result.
-fn build() -> anyhow::Result<Executables> {
+fn build(features: &Features) -> anyhow::Result<Executables> {
     let metadata = sys::workspace()?;
     let mut cargo = sys::cargo();
-    cargo.args([
-        "build",
-        "--workspace",
-        "--examples",
-        "--all-features",
-        "--locked",
-    ]);
+    cargo.args(["build", "--workspace", "--examples", "--locked"]);
+    cargo.args(features.arguments());
     cargo.args([
         "--keep-going",
         "--message-format",
