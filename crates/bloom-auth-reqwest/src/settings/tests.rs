@@ -51,7 +51,7 @@ async fn k18_clients_with_other_tls_settings_share_no_connection() {
     let mut settings = trusting(&[ca]);
     settings.tls.present(client_pem.as_bytes()).unwrap();
     setups.push(("with a client certificate", pooled(settings)));
-    #[cfg(feature = "native-tls")]
+    #[cfg(all(feature = "native-tls", target_os = "linux"))]
     {
         let mut settings = HttpSettings::default();
         settings.tls.use_native();

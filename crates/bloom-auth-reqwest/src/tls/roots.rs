@@ -56,7 +56,7 @@ mod tests {
         let libraries = [
             #[cfg(feature = "rustls")]
             Library::Rustls,
-            #[cfg(feature = "native-tls")]
+            #[cfg(all(feature = "native-tls", target_os = "linux"))]
             Library::Native,
         ];
         for library in libraries {

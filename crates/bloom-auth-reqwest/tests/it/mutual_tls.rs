@@ -172,7 +172,7 @@ fn native_tls_says_that_it_wants_pkcs8() {
 }
 
 /// The certificate was given to the library that was in use before.
-#[cfg(all(feature = "rustls", feature = "native-tls"))]
+#[cfg(all(feature = "rustls", feature = "native-tls", target_os = "linux"))]
 #[test]
 fn a_library_that_is_chosen_later_looks_again() {
     let client = Authority::new().issue("client", 4096);

@@ -23,12 +23,13 @@ pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 pub(crate) type Begin = fn() -> ReqwestTransportBuilder;
 
-/// Each TLS library of this build.
+/// Each TLS library of this build; the platform's own where it is OpenSSL, since
+/// nobody has run the others.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 pub(crate) const LIBRARIES: &[(&str, Begin)] = &[
     #[cfg(feature = "rustls")]
     ("rustls", ReqwestTransport::builder),
-    #[cfg(feature = "native-tls")]
+    #[cfg(all(feature = "native-tls", target_os = "linux"))]
     ("native-tls", || ReqwestTransport::builder().native_tls()),
 ];
 
