@@ -1,10 +1,6 @@
 //! [`BloomAuth`]: everything wired together.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 #[cfg(feature = "private-key-jwt")]
 use bloom_auth_core::PrivateKey;
@@ -13,9 +9,12 @@ use bloom_auth_core::{
     ConfigurationError, CredentialsSource, Environment, EnvironmentLookup, Error, FetchLimit,
     KeepWarm, Rejection, Scopes, Status, TokenBudget, TokenCache, TokenProvider,
 };
-use bloom_auth_reqwest::ReqwestTransport;
+use zeroize::Zeroizing;
 
-use crate::settings;
+use crate::{
+    http_options::{ClientCertificate, HttpOptions},
+    settings,
+};
 
 /// Always has a valid access token for Bloom's API.
 ///
@@ -54,8 +53,7 @@ impl BloomAuth {
             cache: None,
             budget: None,
             limit: None,
-            ca_file: None,
-            root_certificates: Vec::new(),
+            http: HttpOptions::default(),
         }
     }
 
@@ -210,8 +208,7 @@ pub struct BloomAuthBuilder {
     cache: Option<Arc<dyn TokenCache>>,
     budget: Option<TokenBudget>,
     limit: Option<FetchLimit>,
-    ca_file: Option<PathBuf>,
-    root_certificates: Vec<Vec<u8>>,
+    http: HttpOptions,
 }
 
 impl BloomAuthBuilder {
@@ -323,13 +320,57 @@ impl BloomAuthBuilder {
     /// Trusts the root certificates in this PEM file instead of the
     /// platform's. The file is read by [`build`](Self::build).
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
+        self.http.ca_file = Some(path.into());
         self
     }
 
     /// Trusts these root certificates, in PEM, instead of the platform's.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificates.push(pem.into());
+        self.http.root_certificates.push(pem.into());
+        self
+    }
+
+    /// Shows this certificate to servers that ask for one (mutual TLS): in PEM,
+    /// the client's own certificate, those that link it to its root if there
+    /// are any, and the private key, not encrypted. It is checked by
+    /// [`build`](Self::build), and takes the place of one that was set before.
+    ///
+    /// It is shown beside the client secret, not in its place, and does not tell
+    /// caches whose token is whose: a cache that others use with a certificate
+    /// of their own must not be shared with them.
+    pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        let pem = Zeroizing::new(pem.into());
+        self.http.client_certificate = Some(ClientCertificate::Pem(pem));
+        self
+    }
+
+    /// As [`client_certificate`](Self::client_certificate), from a file that
+    /// holds certificates and key. The file is read by [`build`](Self::build).
+    pub fn client_certificate_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.http.client_certificate = Some(ClientCertificate::File(path.into()));
+        self
+    }
+
+    /// Sets the `User-Agent` of token requests: `bloom-auth/` and the version by
+    /// default. It is checked by [`build`](Self::build).
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.http.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Does TLS by the platform's own library instead of rustls; see
+    /// [`ReqwestTransportBuilder::native_tls`](crate::ReqwestTransportBuilder::native_tls).
+    #[cfg(feature = "native-tls")]
+    pub fn native_tls(mut self) -> Self {
+        self.http.native_tls = true;
+        self
+    }
+
+    /// Lets the server choose HTTP/2; see
+    /// [`ReqwestTransportBuilder::http2`](crate::ReqwestTransportBuilder::http2).
+    #[cfg(feature = "http2")]
+    pub fn http2(mut self) -> Self {
+        self.http.http2 = true;
         self
     }
 
@@ -337,7 +378,7 @@ impl BloomAuthBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigurationError`] if there are no credentials, a root certificate
+    /// [`ConfigurationError`] if there are no credentials, a certificate
     /// cannot be read, scopes and version do not go together, or the cache cannot
     /// keep tokens of a client that is known already (a `FileCache`, and a
     /// secret of fewer than 32 characters, or none).
@@ -349,23 +390,12 @@ impl BloomAuthBuilder {
                 "give a client id and secret, or a source of credentials",
             ));
         };
-        let mut transport = ReqwestTransport::builder();
-        if self.environment.is_insecure_loopback() {
-            transport = transport.allow_insecure_loopback();
-        }
-        for pem in &self.root_certificates {
-            transport = transport.with_root_certificate(pem)?;
-        }
-        if let Some(path) = &self.ca_file {
-            let pem = read_ca_file(path)?;
-            transport = transport.with_root_certificate(&pem).map_err(|error| {
-                error.for_setting(format!("CA file {}: root certificate", path.display()))
-            })?;
-        }
-        let mut provider =
-            TokenProvider::builder(self.environment, credentials, transport.build()?)
-                .scopes(self.scopes)
-                .client_authentication(self.authentication);
+        let transport = self
+            .http
+            .transport(self.environment.is_insecure_loopback())?;
+        let mut provider = TokenProvider::builder(self.environment, credentials, transport)
+            .scopes(self.scopes)
+            .client_authentication(self.authentication);
         if let Some(cache) = self.cache {
             provider = provider.cache(cache);
         }
@@ -378,19 +408,6 @@ impl BloomAuthBuilder {
         let provider = provider.build()?;
         Ok(BloomAuth { provider })
     }
-}
-
-fn read_ca_file(path: &Path) -> Result<Vec<u8>, ConfigurationError> {
-    let error = |problem: &str| {
-        let problem = format!("{} {problem}", path.display());
-        ConfigurationError::new("CA file", problem, "name a file of PEM certificates")
-    };
-    let io_error = |source: std::io::Error| error(&format!("cannot be read ({source})"));
-    // Asked before opening: to open a FIFO would wait for a writer.
-    if !std::fs::metadata(path).map_err(io_error)?.is_file() {
-        return Err(error("is not a regular file"));
-    }
-    std::fs::read(path).map_err(io_error)
 }
 
 impl fmt::Debug for BloomAuthBuilder {

@@ -38,8 +38,8 @@
 //! | `BLOOM_PRIVATE_KEY_FILE` | for `private_key_jwt`: a PEM file of the client's private key (RSA, P-256 or Ed25519), read again at every fetch | |
 //! | `BLOOM_PRIVATE_KEY_ID` | for `private_key_jwt`: the name by which the server knows the key (`kid`) | none |
 //! | `BLOOM_ASSERTION_AUDIENCE` | for `private_key_jwt`: whom the assertions are for (`aud`) | the token endpoint |
-//! | `BLOOM_CLIENT_CERTIFICATE_FILE` | for `tls_client_auth`: a PEM file of the client's certificate and its private key | |
 //! | `BLOOM_CA_FILE` | a PEM file of root certificates to trust instead of the platform's | |
+//! | `BLOOM_CLIENT_CERTIFICATE_FILE` | a PEM file of a client certificate and its private key, for servers that ask for one; for `tls_client_auth` it is the proof | |
 //! | `BLOOM_ALLOW_INSECURE_LOOPBACK` | `true` allows plain http, to loopback only | `false` |
 //! | `BLOOM_CACHE` | `memory` keeps tokens in memory alone (`none` is another word for it), `file` in sealed files, for all processes of this user | `memory` |
 //! | `BLOOM_CACHE_DIR` | an absolute path: where `file` keeps them | `bloom-auth` in the platform's cache directory |
@@ -119,6 +119,11 @@
 //!   certificates unless own ones are given.
 //! - `private-key-jwt`: `PrivateKey` and `PrivateKeyFile`, for clients that prove
 //!   who they are by signed assertions in the place of a secret.
+//! - `native-tls`: TLS by the platform's own library, where
+//!   [`BloomAuthBuilder`] is told so or `rustls` is off. On Linux that is
+//!   OpenSSL, whose headers are needed to build.
+//! - `http2`: HTTP/2 for token requests, where [`BloomAuthBuilder`] is told so
+//!   and the server agrees.
 //! - `metrics`: `StatusMetrics`, which publishes a provider's [`Status`] through
 //!   the `metrics` crate.
 //! - `moka`: `MokaCache`, which shares the tokens of thousands of clients
@@ -129,6 +134,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod http_options;
 mod settings;
 
 pub use auth::{BloomAuth, BloomAuthBuilder};

@@ -12,7 +12,7 @@ use bloom_auth_core::{
     CredentialsError, Environment, EnvironmentCredentials, EnvironmentLookup, FileCredentials,
     Scopes,
 };
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::auth::{BloomAuth, BloomAuthBuilder};
 
@@ -29,8 +29,8 @@ const CLIENT_AUTH: &str = "BLOOM_CLIENT_AUTH";
 const PRIVATE_KEY_FILE: &str = "BLOOM_PRIVATE_KEY_FILE";
 const PRIVATE_KEY_ID: &str = "BLOOM_PRIVATE_KEY_ID";
 const ASSERTION_AUDIENCE: &str = "BLOOM_ASSERTION_AUDIENCE";
-const CLIENT_CERTIFICATE_FILE: &str = "BLOOM_CLIENT_CERTIFICATE_FILE";
 const CA_FILE: &str = "BLOOM_CA_FILE";
+const CLIENT_CERTIFICATE_FILE: &str = "BLOOM_CLIENT_CERTIFICATE_FILE";
 const ALLOW_INSECURE_LOOPBACK: &str = "BLOOM_ALLOW_INSECURE_LOOPBACK";
 const CACHE: &str = "BLOOM_CACHE";
 const CACHE_DIR: &str = "BLOOM_CACHE_DIR";
@@ -95,6 +95,9 @@ pub(crate) fn read(
     }
     if let Some(path) = variables.text(CA_FILE)? {
         builder = builder.ca_file(path);
+    }
+    if let Some(path) = variables.text(CLIENT_CERTIFICATE_FILE)? {
+        builder = builder.client_certificate_file(path);
     }
     let (builder, known) = credentials(&variables, proof, lookup, builder)?;
     let is_chosen = variables.is_set(CACHE);
@@ -277,11 +280,13 @@ fn certificate(
     let id = client_id(variables)?;
     let path = path(variables, CLIENT_CERTIFICATE_FILE, FIX)?;
     let pem = read_pem_file(Path::new(&path))
+        .map(Zeroizing::new)
         .map_err(|problem| ConfigurationError::new(CLIENT_CERTIFICATE_FILE, problem, FIX))?;
-    let known = ClientCredentials::with_certificate(id, pem).map_err(|error| {
+    let known = ClientCredentials::with_certificate(id, pem.to_vec()).map_err(|error| {
         let setting = format!("{CLIENT_CERTIFICATE_FILE}: {}", error.setting());
         error.for_setting(setting)
     })?;
+    let builder = builder.client_certificate(pem.to_vec());
     Ok((builder.credentials(known.clone()), known))
 }
 
@@ -353,11 +358,19 @@ pub(crate) fn under_its_variable(error: ConfigurationError) -> ConfigurationErro
         "cache directory" => CACHE_DIR,
         "private key id" => PRIVATE_KEY_ID,
         "assertion audience" => ASSERTION_AUDIENCE,
-        setting if setting.starts_with("CA file") => {
-            let setting = setting.replacen("CA file", CA_FILE, 1);
-            return error.for_setting(setting);
+        // Which file, and what of it, is said there too.
+        setting => {
+            for (name, variable) in [
+                ("CA file", CA_FILE),
+                ("client certificate file", CLIENT_CERTIFICATE_FILE),
+            ] {
+                if let Some(rest) = setting.strip_prefix(name) {
+                    let setting = format!("{variable}{rest}");
+                    return error.for_setting(setting);
+                }
+            }
+            return error;
         }
-        _ => return error,
     };
     error.for_setting(variable)
 }

@@ -36,10 +36,7 @@ impl Exchange for Hop<'_> {
         self.kept.request()
     }
 
-    fn send(
-        &mut self,
-        request: Request,
-    ) -> impl Future<Output = Result<Response, RequestError>> + use<> {
+    fn send(&mut self, request: Request) -> impl Future<Output = Result<Response, RequestError>> {
         // Handed over at once, so that the future does not hold it as well.
         let pending = self.client.execute(request);
         async { Ok(pending.await?) }

@@ -2,6 +2,8 @@
 //! it says, and nothing happens until a token is asked for.
 
 mod cached;
+#[cfg(feature = "rustls")]
+mod client_certificate;
 mod emulated;
 #[cfg(feature = "private-key-jwt")]
 mod keyed;
@@ -15,7 +17,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bloom_auth::{AuthVersion, BloomAuth, ConfigurationError, Environment, TokenState};
+use bloom_auth::{
+    AuthVersion, BloomAuth, ClientId, ClientSecret, ConfigurationError, Environment, TokenState,
+};
 use bloom_auth_core::test_util::{ScriptedServer, Turn};
 
 const ID: &str = "the-client";
@@ -282,6 +286,35 @@ async fn k7_variables_that_change_are_read_again() {
             .contains("&client_secret=canary-of-the-secret&")
     );
     assert!(parts(&requests[1]).2.contains("&client_secret=rotated&"));
+}
+
+#[tokio::test]
+async fn a_user_agent_of_ones_own_is_sent() {
+    let default = format!("bloom-auth/{}", env!("CARGO_PKG_VERSION"));
+    for (user_agent, expected) in [(None, default.as_str()), (Some("a/1"), "a/1")] {
+        let server = token_server().await;
+        let environment = Environment::custom(server.origin(), server.origin());
+        let mut builder = BloomAuth::builder()
+            .environment(environment.allow_insecure_loopback().build().unwrap())
+            .client(
+                ClientId::new(ID).unwrap(),
+                ClientSecret::new(SECRET).unwrap(),
+            );
+        if let Some(user_agent) = user_agent {
+            builder = builder.user_agent(user_agent);
+        }
+        builder.build().unwrap().token().await.unwrap();
+        let request = String::from_utf8(server.seen().requests[0].to_vec()).unwrap();
+        let header = format!("\r\nuser-agent: {expected}\r\n");
+        assert!(request.contains(&header), "{request}");
+    }
+    let builder = BloomAuth::builder().user_agent("two\nlines");
+    let credentials = (
+        ClientId::new(ID).unwrap(),
+        ClientSecret::new(SECRET).unwrap(),
+    );
+    let error = builder.client(credentials.0, credentials.1).build();
+    assert_eq!(error.unwrap_err().setting(), "user agent");
 }
 
 #[test]

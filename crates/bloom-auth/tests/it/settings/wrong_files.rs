@@ -139,7 +139,11 @@ fn a_ca_file_is_named_with_its_fault_and_the_fix() {
 fn what_is_no_file_is_not_waited_for() {
     // A FIFO without a writer, or a device without an end, would hold the
     // program up for ever.
-    for name in ["BLOOM_CLIENT_SECRET_FILE", "BLOOM_CA_FILE"] {
+    for name in [
+        "BLOOM_CLIENT_SECRET_FILE",
+        "BLOOM_CA_FILE",
+        "BLOOM_CLIENT_CERTIFICATE_FILE",
+    ] {
         let variables = Variables::minimal();
         if name == "BLOOM_CLIENT_SECRET_FILE" {
             variables.unset("BLOOM_CLIENT_SECRET");
