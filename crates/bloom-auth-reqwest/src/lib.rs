@@ -22,11 +22,27 @@
 //!
 //! # Crate features
 //!
+//! Each adds something, and changes nothing for those who do not use it.
+//!
 //! - `middleware`: `BearerMiddleware`, for clients that are built of
 //!   `reqwest-middleware`.
 //! - `rustls` (default): TLS by rustls with aws-lc-rs, on the platform's root
-//!   certificates unless own ones are given. Without a TLS feature, https
-//!   fails with a typed error.
+//!   certificates unless own ones are given.
+//! - `native-tls`: TLS by the platform's own library, where
+//!   [`ReqwestTransportBuilder`] is told so or `rustls` is off. On Linux that is
+//!   OpenSSL: to build it takes `pkg-config` and OpenSSL's headers.
+//! - `http2`: HTTP/2, where [`ReqwestTransportBuilder`] is told so and the server
+//!   agrees.
+//!
+//! Without a TLS feature, https fails with a typed error.
+//!
+//! # Proxies
+//!
+//! They are taken from the environment: `HTTPS_PROXY` or else `ALL_PROXY`, by
+//! either case of their names, but for what is in `NO_PROXY`. Loopback is
+//! reached without. A proxy that will not open a way to the server, for want of
+//! a password or for any other reason, is a
+//! [`TransportErrorKind::Proxy`](bloom_auth_core::TransportErrorKind::Proxy).
 
 #![forbid(unsafe_code)]
 
