@@ -96,7 +96,12 @@ impl Error {
         }
     }
 
-    pub(crate) fn with_source(
+    /// An error of this kind, with what it came from.
+    ///
+    /// The provider makes its errors itself; this is for what is built on it,
+    /// and for tests. The source is printed with the error wherever that is, so
+    /// it must hold no secret, token or response body.
+    pub fn with_source(
         kind: ErrorKind,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
@@ -139,7 +144,7 @@ impl Error {
             ErrorKind::Configuration | ErrorKind::Proxy => Recovery::FixConfiguration,
             ErrorKind::Credentials | ErrorKind::ClientRefused => Recovery::FixCredentials,
             ErrorKind::RequestRefused => Recovery::FixRequest,
-            ErrorKind::Runtime => Recovery::FixProgram,
+            ErrorKind::Runtime | ErrorKind::BlockingInRuntime => Recovery::FixProgram,
             ErrorKind::RateLimited
             | ErrorKind::Server
             | ErrorKind::Connect
@@ -149,6 +154,7 @@ impl Error {
             | ErrorKind::Response
             | ErrorKind::BudgetExhausted
             | ErrorKind::ExpiredOnArrival
+            | ErrorKind::BlockingThread
             | ErrorKind::Internal => Recovery::Retry {
                 after: self.retry_after.unwrap_or_default(),
             },
@@ -196,6 +202,25 @@ impl From<ConfigurationError> for Error {
     }
 }
 
+/// An error of this kind, without a source.
+///
+/// ```
+/// use bloom_auth_core::{Error, ErrorKind, Recovery};
+///
+/// /// What a service of yours does without a token.
+/// fn is_worth_a_retry(error: &Error) -> bool {
+///     matches!(error.recovery(), Recovery::Retry { .. })
+/// }
+///
+/// assert!(is_worth_a_retry(&ErrorKind::Connect.into()));
+/// assert!(!is_worth_a_retry(&ErrorKind::ClientRefused.into()));
+/// ```
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
 /// The kinds of [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -238,6 +263,10 @@ pub enum ErrorKind {
     ExpiredOnArrival,
     /// The call was made outside a tokio runtime and no token is at hand.
     Runtime,
+    /// A blocking call was made inside a tokio runtime, which it would hold up.
+    BlockingInRuntime,
+    /// The thread that fetches for blocking calls could not be started.
+    BlockingThread,
     /// A transport, a credentials source or a signer panicked.
     Internal,
 }
@@ -280,6 +309,14 @@ impl ErrorKind {
             Self::Runtime => {
                 "an access token must be fetched, and this thread is in no tokio runtime: call it \
                  from async code that tokio drives"
+            }
+            Self::BlockingInRuntime => {
+                "a blocking call was made inside a tokio runtime, which it would hold up: call the \
+                 same method of the async `BloomAuth` there, and await it (`as_async` of the \
+                 blocking one leads to it)"
+            }
+            Self::BlockingThread => {
+                "the thread that fetches access tokens for blocking calls could not be started"
             }
             Self::Internal => "a part of the token provider panicked: see the panic message",
         }
@@ -325,6 +362,16 @@ mod tests {
         let source = error.source().unwrap();
         assert_eq!(source.to_string(), "token URL is plain http: use https");
         assert!(source.source().is_none());
+    }
+
+    #[test]
+    fn a_kind_alone_is_an_error_too() {
+        let error = Error::from(ErrorKind::BlockingInRuntime);
+        assert_eq!(error.kind(), ErrorKind::BlockingInRuntime);
+        assert_eq!(error.recovery(), Recovery::FixProgram);
+        assert!(error.source().is_none() && error.retry_after().is_none());
+        // No two are of one fetch.
+        assert!(!error.same_fetch(&ErrorKind::BlockingInRuntime.into()));
     }
 
     #[test]
