@@ -133,18 +133,10 @@ impl TokenProvider {
     ///
     /// Dropping the future takes nothing from other callers: the fetch goes on.
     pub async fn token(&self) -> Result<AccessToken, Error> {
-        match self.fresh_token() {
-            Some(token) => Ok(token),
-            None => self.obtain(Ask::Usable).await,
+        if let Some(token) = self.fresh_token() {
+            return Ok(token);
         }
-    }
-
-    /// The token, if it is neither due nor over: there is nothing to do then.
-    pub(crate) fn fresh_token(&self) -> Option<AccessToken> {
-        let shared = &self.handle.shared;
-        shared
-            .published
-            .fresh(shared.now_quickly(), AccessToken::clone)
+        self.obtain(Ask::Usable).await
     }
 
     /// The current token as the value of an `Authorization` header, marked
@@ -167,6 +159,18 @@ impl TokenProvider {
         }
         let token = self.obtain(Ask::Usable).await?;
         Ok(token.authorization())
+    }
+
+    /// The current token, if it is fresh: neither due for a refresh nor expired.
+    ///
+    /// It only reads: it never waits, starts nothing and needs no runtime. For
+    /// those who drive [`token`](Self::token) in a runtime of their own, and
+    /// need not go there while this has one.
+    #[must_use]
+    pub fn fresh_token(&self) -> Option<AccessToken> {
+        let shared = &self.handle.shared;
+        let now = shared.now_quickly();
+        shared.published.fresh(now, AccessToken::clone)
     }
 
     /// The current token as a header value, if a usable one is held; never

@@ -347,6 +347,7 @@ fn outside_a_runtime_there_is_an_error_or_the_token_at_hand() {
     let provider = provider.build().unwrap();
     let error = || ready(provider.token()).unwrap().unwrap_err();
     assert_eq!(error().kind(), ErrorKind::Runtime);
+    assert_eq!(provider.fresh_token(), None);
     assert!(provider.try_authorization().is_none());
     assert_eq!(provider.status().counts.fetches, 0);
 
@@ -354,10 +355,12 @@ fn outside_a_runtime_there_is_an_error_or_the_token_at_hand() {
     runtime.block_on(provider.token()).unwrap();
     let token = || ready(provider.token()).unwrap().unwrap();
     assert_eq!(name(&token()), "A");
+    assert_eq!(provider.fresh_token(), Some(token()));
     // Due, and nothing can be started here.
     clock.set_wall(3400);
     assert_eq!(name(&token()), "A");
     assert!(provider.try_authorization().is_some());
+    assert_eq!(provider.fresh_token(), None);
     let refreshed = ready(provider.refresh()).unwrap();
     assert_eq!(refreshed.unwrap_err().kind(), ErrorKind::Runtime);
     assert_eq!(transport.request_count(), 1);
