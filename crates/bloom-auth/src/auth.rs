@@ -43,6 +43,11 @@ pub struct BloomAuth {
 }
 
 impl BloomAuth {
+    #[cfg(feature = "blocking")]
+    pub(crate) fn on(provider: TokenProvider) -> Self {
+        Self { provider }
+    }
+
     /// A builder; the credentials are all that must be set.
     pub fn builder() -> BloomAuthBuilder {
         BloomAuthBuilder {
@@ -182,6 +187,16 @@ impl BloomAuth {
     #[must_use]
     pub fn provider(&self) -> &TokenProvider {
         &self.provider
+    }
+
+    /// The same provider for threads without a runtime; see [`crate::blocking`].
+    ///
+    /// Each has a thread of its own as soon as it fetches: make one, and clone
+    /// it.
+    #[cfg(feature = "blocking")]
+    #[must_use]
+    pub fn blocking(&self) -> crate::blocking::BloomAuth {
+        self.clone().into()
     }
 }
 

@@ -134,6 +134,8 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod http_options;
 mod settings;
 

@@ -4,11 +4,14 @@
 #[cfg(feature = "tower")]
 mod bearer_layer;
 #[cfg(test)]
+#[cfg(feature = "blocking")]
+mod blocking;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod herd;
 #[cfg(test)]
-#[cfg(unix)]
+#[cfg(all(unix, feature = "file"))]
 mod processes;
 #[cfg(test)]
 mod settings;

@@ -73,6 +73,48 @@ fn x8_what_was_built_before_a_fork_works_on_both_sides() {
 }
 
 #[test]
+#[cfg(feature = "blocking")]
+fn x8_c12_a_child_of_a_fork_has_a_thread_of_its_own() {
+    const TEST: &str = "processes::fork::x8_c12_a_child_of_a_fork_has_a_thread_of_its_own";
+    if role().is_some() {
+        let auth = bloom_auth::blocking::BloomAuth::from_env().unwrap();
+        let refreshed = |auth: &bloom_auth::blocking::BloomAuth| {
+            let token = auth.refresh().unwrap();
+            token.fingerprint().to_string()
+        };
+        say("before", &refreshed(&auth));
+        fork(
+            |wait| {
+                say("well", &wait().to_string());
+                // The child has done nothing to this side's thread.
+                say("parent", &refreshed(&auth));
+            },
+            || {
+                #[expect(unsafe_code, reason = "a standstill would be one for ever")]
+                // SAFETY: it asks for a signal, and nothing else.
+                unsafe {
+                    libc::alarm(60)
+                };
+                say("held", &auth.token().unwrap().fingerprint().to_string());
+                say("child", &refreshed(&auth));
+                say("again", &refreshed(&auth));
+                drop(auth.clone());
+                true
+            },
+        );
+        return;
+    }
+    let setup = Setup::new();
+    let output = setup.child(TEST, "fork").output().unwrap();
+    assert_eq!(said(&output, "well"), "true");
+    assert_eq!(said(&output, "held"), said(&output, "before"));
+    let tokens = ["before", "child", "again", "parent"].map(|what| said(&output, what));
+    let different: std::collections::BTreeSet<_> = tokens.iter().collect();
+    assert_eq!(different.len(), 4, "{tokens:?}");
+    assert_eq!(setup.token_requests(), 4);
+}
+
+#[test]
 fn x9_a_fork_during_a_fetch_leaves_both_sides_with_a_token() {
     const TEST: &str = "processes::fork::x9_a_fork_during_a_fetch_leaves_both_sides_with_a_token";
     if role().is_some() {
