@@ -116,7 +116,11 @@ fn c12_c15_a_source_that_needs_its_own_token_gets_an_error() {
         TokenProvider::builder(environment, Source(Arc::clone(&needy)), transport.clone());
     let auth = blocking::BloomAuth::from(provider.build().unwrap());
     assert!(needy.auth.set(auth.clone()).is_ok());
-    assert_eq!(auth.token().unwrap_err().kind(), ErrorKind::Credentials);
+    let (sender, result) = mpsc::channel();
+    // On a thread of its own, since a mistake would be a standstill.
+    thread::spawn(move || sender.send(auth.token()));
+    let error = result.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Credentials);
     assert_refused(needy.error.get().unwrap());
     assert_eq!(transport.request_count(), 0);
 }
