@@ -41,12 +41,13 @@
 //! | `BLOOM_CA_FILE` | a PEM file of root certificates to trust instead of the platform's | |
 //! | `BLOOM_CLIENT_CERTIFICATE_FILE` | a PEM file of a client certificate and its private key, for servers that ask for one; for `tls_client_auth` it is the proof | |
 //! | `BLOOM_ALLOW_INSECURE_LOOPBACK` | `true` allows plain http, to loopback only | `false` |
-//! | `BLOOM_CACHE` | `memory` keeps tokens in memory alone (`none` is another word for it), `file` in sealed files, for all processes of this user | `memory` |
+//! | `BLOOM_CACHE` | `memory` keeps tokens in memory alone (`none` is another word for it), `file` (feature `file`) in sealed files, for all processes of this user | `memory` |
 //! | `BLOOM_CACHE_DIR` | an absolute path: where `file` keeps them | `bloom-auth` in the platform's cache directory |
 //!
-//! With `BLOOM_CACHE=file`, a client secret of fewer than 32 characters (it
-//! could be guessed from the files), a client without a secret (there is nothing
-//! to seal the files with) and a user without a directory for caches
+//! `BLOOM_CACHE=file` needs the crate's feature `file`. With it, a client secret
+//! of fewer than 32 characters (it could be guessed from the files), a client
+//! without a secret (there is nothing to seal the files with) and a user without
+//! a directory for caches
 //! are warned of by [`BloomAuth::from_env`], and tokens are kept in memory. A
 //! directory that cannot be used is warned of by the first fetch.
 //!
@@ -110,20 +111,22 @@
 //!
 //! A fetch is a task of the tokio runtime in which the caller runs; the
 //! runtime needs its I/O and time drivers. Callers that find a usable token
-//! need no runtime.
+//! need no runtime. Programs that have none use `blocking::BloomAuth` (feature
+//! `blocking`), which shares the provider with async callers.
 //!
 //! # Crate features
 //!
-//! - `file` (default): `FileCache` and `Sealer`.
-//! - `rustls` (default): TLS by rustls with aws-lc-rs, on the platform's root
-//!   certificates unless own ones are given.
-//! - `private-key-jwt`: `PrivateKey` and `PrivateKeyFile`, for clients that prove
-//!   who they are by signed assertions in the place of a secret.
+//! - `rustls` (default, and the only one that is): TLS by rustls with aws-lc-rs,
+//!   on the platform's root certificates unless own ones are given.
+//! - `blocking`: the module of that name, for programs without an async runtime.
+//! - `file`: `FileCache` and `Sealer`; needed for `BLOOM_CACHE=file`.
+//! - `http2`: HTTP/2 for token requests, where [`BloomAuthBuilder`] is told so
+//!   and the server agrees.
 //! - `native-tls`: TLS by the platform's own library, where
 //!   [`BloomAuthBuilder`] is told so or `rustls` is off. On Linux that is
 //!   OpenSSL, whose headers are needed to build.
-//! - `http2`: HTTP/2 for token requests, where [`BloomAuthBuilder`] is told so
-//!   and the server agrees.
+//! - `private-key-jwt`: `PrivateKey` and `PrivateKeyFile`, for clients that prove
+//!   who they are by signed assertions in the place of a secret.
 //! - `metrics`: `StatusMetrics`, which publishes a provider's [`Status`] through
 //!   the `metrics` crate.
 //! - `moka`: `MokaCache`, which shares the tokens of thousands of clients

@@ -152,11 +152,16 @@ fn cache_in_files(
     _: &ClientCredentials,
     _: BloomAuthBuilder,
 ) -> Result<BloomAuthBuilder, ConfigurationError> {
-    Err(ConfigurationError::new(
+    Err(without_files())
+}
+
+#[cfg(any(test, not(feature = "file")))]
+fn without_files() -> ConfigurationError {
+    ConfigurationError::new(
         CACHE,
         "is `file`, and this program was built without the file cache",
         "build it with the feature `file` of bloom-auth, or use `memory`",
-    ))
+    )
 }
 
 /// The credentials, looked at once so that a fault is found now, and read
@@ -425,5 +430,33 @@ impl Variables<'_> {
         };
         let fix = format!("use {}", names.join(" or "));
         Err(ConfigurationError::new(name, problem, fix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_that_was_not_built_in_names_the_feature() {
+        let error = without_files();
+        assert_eq!(error.setting(), CACHE);
+        assert!(error.to_string().contains("feature `file` of bloom-auth"));
+        let variables = [
+            (CLIENT_ID, "id"),
+            (CLIENT_SECRET, "canary-of-a-secret"),
+            (CACHE, "file"),
+            // None that could be used.
+            (CACHE_DIR, "relative"),
+        ];
+        let lookup: Arc<EnvironmentLookup> = Arc::new(move |name: &str| {
+            let found = variables.iter().find(|(it, _)| *it == name);
+            found.map(|(_, value)| (*value).into())
+        });
+        let Err(read) = read(&lookup) else {
+            panic!("no tokens can be kept there");
+        };
+        assert_eq!(read == error, cfg!(not(feature = "file")), "{read}");
+        assert!(!read.to_string().contains("canary"));
     }
 }

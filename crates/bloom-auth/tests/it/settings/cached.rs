@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use bloom_auth::{
-    BloomAuth, BloomAuthBuilder, ClientId, ClientSecret, ErrorKind, FetchLimit, FileCache,
-    TokenBudget,
-};
-use bloom_auth_core::test_util::{EventLog, ScriptedServer, documented_events, emitted_events};
+use bloom_auth::{BloomAuth, BloomAuthBuilder, ErrorKind, FetchLimit, TokenBudget};
+#[cfg(feature = "file")]
+use bloom_auth::{ClientId, ClientSecret, FileCache};
+use bloom_auth_core::test_util::ScriptedServer;
+#[cfg(feature = "file")]
+use bloom_auth_core::test_util::{EventLog, documented_events, emitted_events};
 use tempfile::TempDir;
 use tracing::{Dispatch, subscriber::NoSubscriber};
 
@@ -135,6 +136,7 @@ async fn tokens_are_kept_in_memory_unless_it_is_said_otherwise() {
 }
 
 #[tokio::test]
+#[cfg(feature = "file")]
 async fn files_are_kept_in_the_platforms_directory_or_a_given_one() {
     let setup = Setup::new().await;
     let variables = setup.variables(LONG_SECRET);
@@ -150,6 +152,7 @@ async fn files_are_kept_in_the_platforms_directory_or_a_given_one() {
 }
 
 #[tokio::test]
+#[cfg(feature = "file")]
 async fn what_cannot_be_kept_in_files_is_kept_in_memory_with_a_warning() {
     let setup = Setup::new().await;
     let short = setup.variables("canary-short");
@@ -172,6 +175,7 @@ async fn what_cannot_be_kept_in_files_is_kept_in_memory_with_a_warning() {
 }
 
 #[tokio::test]
+#[cfg(feature = "file")]
 async fn the_documentation_of_core_names_the_event() {
     let variables = Setup::new().await.variables("canary-short");
     variables.set("BLOOM_CACHE", "file");
@@ -184,6 +188,7 @@ async fn the_documentation_of_core_names_the_event() {
 }
 
 #[tokio::test]
+#[cfg(feature = "file")]
 async fn a_builder_with_a_known_short_secret_refuses_a_cache_in_files() {
     let directory = tempfile::tempdir().unwrap();
     let build = |secret: &str| {

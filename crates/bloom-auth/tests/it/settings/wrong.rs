@@ -365,8 +365,13 @@ fn d6_k13_wrong_settings_of_the_cache_are_named() {
                 ("BLOOM_CACHE", Some("file")),
                 ("BLOOM_CACHE_DIR", Some("canary-of-a-secret")),
             ],
-            "BLOOM_CACHE_DIR is relative: use an absolute path: the same one wherever a \
-             program is started",
+            if cfg!(feature = "file") {
+                "BLOOM_CACHE_DIR is relative: use an absolute path: the same one wherever a \
+                 program is started"
+            } else {
+                "BLOOM_CACHE is `file`, and this program was built without the file cache: build \
+                 it with the feature `file` of bloom-auth, or use `memory`"
+            },
         ),
         (
             &[("BLOOM_CACHE_DIR", Some("/var/cache/bloom"))],
