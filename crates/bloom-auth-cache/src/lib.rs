@@ -17,6 +17,8 @@
 //! - `moka`: `MokaCache`, on the crate of that name.
 
 #![forbid(unsafe_code)]
+// On docs.rs, items say which feature they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "file")]
 mod file;

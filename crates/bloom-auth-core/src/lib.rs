@@ -103,6 +103,8 @@
 //!   and not covered by the promises of semantic versioning.
 
 #![forbid(unsafe_code)]
+// On docs.rs, items say which feature they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bearer;
 mod cache;

@@ -78,6 +78,8 @@
 //! `https://emulator.bloom-auth.invalid/`, which no real server can be.
 
 #![forbid(unsafe_code)]
+// On docs.rs, items say which feature they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;
 mod app;

@@ -45,6 +45,8 @@
 //! [`TransportErrorKind::Proxy`](bloom_auth_core::TransportErrorKind::Proxy).
 
 #![forbid(unsafe_code)]
+// On docs.rs, items say which feature they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod classify;
 mod client;

@@ -135,6 +135,8 @@
 //!   axum and tonic clients; made by `BloomAuth::bearer_layer`.
 
 #![forbid(unsafe_code)]
+// On docs.rs, items say which feature they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod auth;
 #[cfg(feature = "blocking")]
@@ -183,5 +185,5 @@ pub use bloom_auth_tower::{BearerLayer, BearerService};
 
 // The project's first page: what it shows must compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 mod readme {}
