@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::Violation;
 use super::snapshot::Member;
 
+/// With it, docs.rs says of each item which feature it needs.
+const DOC_CFG: &str = "#![cfg_attr(docsrs, feature(doc_cfg))]";
+
 pub(super) fn check(members: &[Member], texts: &BTreeMap<String, String>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for member in members {
@@ -40,12 +43,22 @@ pub(super) fn check(members: &[Member], texts: &BTreeMap<String, String>) -> Vec
         {
             report(manifest, "lacks a `description`");
         }
+        if !is_shown_whole(text(manifest)) {
+            report(
+                manifest,
+                "lacks `[package.metadata.docs.rs]` with `all-features = true` and \
+                 `rustdoc-args = [\"--cfg\", \"docsrs\"]`",
+            );
+        }
         for root in roots {
             if !text(root)
                 .lines()
                 .any(|line| line.trim_end() == "#![forbid(unsafe_code)]")
             {
                 report(root, "lacks `#![forbid(unsafe_code)]`");
+            }
+            if root.ends_with("/lib.rs") && !text(root).lines().any(|line| line == DOC_CFG) {
+                report(root, &format!("lacks `{DOC_CFG}`"));
             }
         }
     }
@@ -65,13 +78,42 @@ fn inherits_lints(manifest: &str) -> bool {
     })
 }
 
+/// Whether docs.rs is told to build the crate with all features, and to show them.
+fn is_shown_whole(manifest: &str) -> bool {
+    let manifest = manifest.parse::<toml::Table>().unwrap_or_default();
+    let mut settings = toml::Value::Table(manifest);
+    for key in ["package", "metadata", "docs", "rs"] {
+        let Some(inner) = settings.get(key).cloned() else {
+            return false;
+        };
+        settings = inner;
+    }
+    let arguments = toml::Value::from(vec!["--cfg", "docsrs"]);
+    settings.get("all-features") == Some(&toml::Value::from(true))
+        && settings.get("rustdoc-args") == Some(&arguments)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{expect, files};
     use super::*;
 
-    const MANIFEST: &str = "[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n";
-    const ROOT: &str = "//! A.\n#![forbid(unsafe_code)]\n";
+    const MANIFEST: &str = "\
+[package]
+name = \"a\"
+
+[package.metadata.docs.rs]
+all-features = true
+rustdoc-args = [\"--cfg\", \"docsrs\"]
+
+[lints]
+workspace = true
+";
+    const ROOT: &str = "\
+//! A.
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+";
 
     fn member() -> Member {
         Member {
@@ -102,14 +144,33 @@ mod tests {
     fn missing_lints_are_caught() {
         let complaint = "crates/a/Cargo.toml: lacks `[lints] workspace = true`, so no lint of \
                          ours applies";
-        for manifest in [
+        let (head, _) = MANIFEST.split_once("[lints]").unwrap();
+        for lints in [
             "",
-            "[package]\n[lints.clippy]\nworkspace = true\n",
+            "[lints.clippy]\nworkspace = true\n",
             "[lints]\n# workspace = true\n",
             "[lints]\n[dependencies]\nworkspace = true\n",
         ] {
-            check_one(member(), manifest, ROOT, &[complaint]);
+            check_one(member(), &format!("{head}{lints}"), ROOT, &[complaint]);
         }
+    }
+
+    #[test]
+    fn documentation_without_features_is_caught() {
+        let complaint = "crates/a/Cargo.toml: lacks `[package.metadata.docs.rs]` with \
+                         `all-features = true` and `rustdoc-args = [\"--cfg\", \"docsrs\"]`";
+        for (good, bad) in [
+            ("all-features = true", ""),
+            ("all-features = true", "all-features = false"),
+            ("\"docsrs\"", "\"docs\""),
+            ("[package.metadata.docs.rs]", "[package.metadata.docs]"),
+        ] {
+            let manifest = MANIFEST.replace(good, bad);
+            check_one(member(), &manifest, ROOT, &[complaint]);
+        }
+        let root = ROOT.replace("#![cfg_attr", "// #![cfg_attr");
+        let complaint = "crates/a/src/lib.rs: lacks `#![cfg_attr(docsrs, feature(doc_cfg))]`";
+        check_one(member(), MANIFEST, &root, &[complaint]);
     }
 
     #[test]
@@ -131,12 +192,10 @@ mod tests {
     #[test]
     fn allowed_unsafe_code_is_caught() {
         let complaint = "crates/a/src/lib.rs: lacks `#![forbid(unsafe_code)]`";
-        for root in [
-            "",
-            "//! A.\n#![deny(unsafe_code)]\n",
-            "// #![forbid(unsafe_code)]\n",
-        ] {
-            check_one(member(), MANIFEST, root, &[complaint]);
+        let good = "#![forbid(unsafe_code)]";
+        for bad in ["", "#![deny(unsafe_code)]", "// #![forbid(unsafe_code)]"] {
+            let root = ROOT.replace(good, bad);
+            check_one(member(), MANIFEST, &root, &[complaint]);
         }
     }
 

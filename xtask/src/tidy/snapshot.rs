@@ -48,9 +48,14 @@ impl Snapshot {
         let mut files = git_files(&["--cached", "--others", "--exclude-standard"])?;
         files.retain(|path| sys::root().join(path).exists());
 
+        let links = links()?;
         let mut texts = BTreeMap::new();
         for path in &files {
             if extension(path).is_none_or(|extension| !TEXT.contains(&extension)) {
+                continue;
+            }
+            // Another name of a text that is read already.
+            if links.contains(path) {
                 continue;
             }
             match std::fs::read_to_string(sys::root().join(path)) {
@@ -82,6 +87,18 @@ impl Snapshot {
 /// What follows the last dot of a path.
 pub(super) fn extension(path: &str) -> Option<&str> {
     path.rsplit_once('.').map(|(_, extension)| extension)
+}
+
+/// The symbolic links that git tracks. Where there are none, as on Windows, each is checked out as
+/// a file that holds where it leads.
+fn links() -> anyhow::Result<BTreeSet<String>> {
+    let files = git_files(&["--stage"])?;
+    // A mode, a hash and a number, a tab, the path.
+    let link = |line: String| {
+        let (head, path) = line.split_once('\t')?;
+        head.starts_with("120000 ").then(|| path.to_owned())
+    };
+    Ok(files.into_iter().filter_map(link).collect())
 }
 
 fn git_files(which: &[&str]) -> anyhow::Result<BTreeSet<String>> {
