@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::features::Features;
 use crate::tidy::{self, Rule, Snapshot};
-use crate::{Verdict, bench, sys};
+use crate::{Verdict, bench, packages, sys};
 
 /// Runs every step, whatever the others say; the summary is the last line.
 pub(crate) fn run() -> anyhow::Result<Verdict> {
@@ -28,6 +28,7 @@ pub(crate) fn run() -> anyhow::Result<Verdict> {
         }
         Err(error) => report.step("tidy", || Err(error)),
     }
+    report.step("packages", || packaged(&features));
     report.step("cargo deny", deny);
     report.step("workflow schema", workflow_schema);
     Ok(report.finish())
@@ -83,7 +84,9 @@ impl Report {
     }
 }
 
-/// rustfmt, clippy with all features that can be built here, with each alone and with none, rustdoc; and whether the benchmarks compile.
+/// rustfmt; clippy, for each crate with all features that can be built here, with each alone, with
+/// the defaults and with none, as `cargo hack check --each-feature` has it; rustdoc; and whether the
+/// benchmarks compile.
 fn cargo_steps(features: &Features) -> anyhow::Result<Vec<(String, Command)>> {
     let mut steps = Vec::new();
     let mut step = |name: &str, args: &[&str]| {
@@ -98,22 +101,29 @@ fn cargo_steps(features: &Features) -> anyhow::Result<Vec<(String, Command)>> {
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked"];
     step("clippy", &[&clippy[..], &all, &deny].concat());
     for (name, own) in published()? {
-        let bare = [
-            "clippy",
-            "-p",
-            &name,
-            "--no-default-features",
-            "--lib",
-            "--locked",
-        ];
+        let clippy = ["clippy", "-p", &name, "--locked"];
+        let bare = [&clippy[..], &["--no-default-features", "--lib"]].concat();
         let title = format!("clippy, {name} without features");
         step(&title, &[&bare[..], &deny].concat());
-        for feature in own.iter().filter(|name| features.has(name)) {
+        let is_alone = |feature: &&String| *feature != "default" && features.has(feature);
+        let alone: Vec<&str> = own.iter().filter(is_alone).map(String::as_str).collect();
+        for feature in &alone {
             let title = format!("clippy, {name} with `{feature}` alone");
             step(
                 &title,
                 &[&bare[..], &["--features", feature], &deny].concat(),
             );
+        }
+        // What it has without what other members of the workspace switch on in it.
+        if alone.len() > 1 {
+            let title = format!("clippy, {name} with all features");
+            let all = ["--lib", "--features", &alone.join(",")];
+            step(&title, &[&clippy[..], &all, &deny].concat());
+        }
+        // What `cargo test` and `cargo run --example` build for those who name no features.
+        if !own.is_empty() {
+            let title = format!("clippy, {name} with default features");
+            step(&title, &[&clippy[..], &["--all-targets"], &deny].concat());
         }
     }
     let doc = ["doc", "--workspace", "--no-deps", "--locked"];
@@ -146,28 +156,32 @@ fn cargo_steps(features: &Features) -> anyhow::Result<Vec<(String, Command)>> {
 /// The libraries that are meant for users, each with its features.
 fn published() -> anyhow::Result<Vec<(String, Vec<String>)>> {
     let metadata = sys::workspace()?;
-    let is_published = |package: &&cargo_metadata::Package| {
-        let is_private = package.publish.as_ref().is_some_and(Vec::is_empty);
-        !is_private && package.targets.iter().any(|target| target.is_lib())
-    };
-    let packages = metadata.workspace_packages();
-    let published = packages.into_iter().filter(is_published);
+    let published = packages::published(metadata.workspace_packages()).into_iter();
+    let libraries = published.filter(|it| it.targets.iter().any(|target| target.is_lib()));
     let with_features = |package: &cargo_metadata::Package| {
-        let features = package.features.keys().filter(|name| *name != "default");
-        (package.name.to_string(), features.cloned().collect())
+        let features = package.features.keys().cloned();
+        (package.name.to_string(), features.collect())
     };
-    Ok(published.map(with_features).collect())
+    Ok(libraries.map(with_features).collect())
+}
+
+fn packaged(features: &Features) -> anyhow::Result<Outcome> {
+    Ok(outcome(&packages::check(features.arguments())?))
 }
 
 fn obeys(rule: &Rule, snapshot: &Snapshot) -> anyhow::Result<Outcome> {
-    let violations = (rule.check)(snapshot)?;
-    for violation in &violations {
-        println!("{violation}");
+    Ok(outcome(&(rule.check)(snapshot)?))
+}
+
+/// Prints what there is to fix.
+fn outcome<T: std::fmt::Display>(problems: &[T]) -> Outcome {
+    for problem in problems {
+        println!("{problem}");
     }
-    Ok(match violations.len() {
+    match problems.len() {
         0 => Outcome::Passed,
         count => Outcome::Failed(format!("{count} to fix, see above")),
-    })
+    }
 }
 
 fn deny() -> anyhow::Result<Outcome> {

@@ -15,6 +15,7 @@ mod ci;
 mod faults;
 mod features;
 mod lint;
+mod packages;
 mod stream;
 mod sys;
 mod test;
@@ -66,7 +67,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "lint",
-        summary: "run rustfmt, clippy, rustdoc, tidy, cargo-deny and the workflow schema check",
+        summary: "run rustfmt, clippy, rustdoc, tidy, packaging, cargo-deny and the workflow schema check",
         flags: &[],
         run: |_| lint::run(),
     },
