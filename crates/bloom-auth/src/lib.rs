@@ -47,9 +47,9 @@
 //! `BLOOM_CACHE=file` needs the crate's feature `file`. With it, a client secret
 //! of fewer than 32 characters (it could be guessed from the files), a client
 //! without a secret (there is nothing to seal the files with) and a user without
-//! a directory for caches
-//! are warned of by [`BloomAuth::from_env`], and tokens are kept in memory. A
-//! directory that cannot be used is warned of by the first fetch.
+//! a directory for caches are warned of by [`BloomAuth::from_env`], and tokens
+//! are kept in memory. A directory that cannot be used is warned of by the first
+//! fetch.
 //!
 //! # Without the environment
 //!

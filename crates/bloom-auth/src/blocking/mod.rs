@@ -123,7 +123,8 @@ mod thread;
 use std::{ffi::OsString, fmt, sync::Arc};
 
 use bloom_auth_core::{
-    AccessToken, ConfigurationError, Environment, Error, Rejection, Status, TokenProvider,
+    AccessToken, ConfigurationError, Environment, Error, ErrorKind, Rejection, Status,
+    TokenProvider,
 };
 use http::HeaderValue;
 use tokio::runtime::Handle;
@@ -190,8 +191,8 @@ impl BloomAuth {
     /// # Errors
     ///
     /// As [`TokenProvider::token`]; of kind
-    /// [`BlockingInRuntime`](crate::ErrorKind::BlockingInRuntime) in a tokio
-    /// runtime, and of kind [`BlockingThread`](crate::ErrorKind::BlockingThread)
+    /// [`BlockingInRuntime`](ErrorKind::BlockingInRuntime) in a tokio
+    /// runtime, and of kind [`BlockingThread`](ErrorKind::BlockingThread)
     /// if the thread could not be started.
     pub fn token(&self) -> Result<AccessToken, Error> {
         outside_of_runtimes()?;
@@ -294,8 +295,6 @@ impl fmt::Debug for BloomAuth {
 
 /// To wait in a runtime is to hold up what one waits for.
 fn outside_of_runtimes() -> Result<(), Error> {
-    use bloom_auth_core::ErrorKind;
-
     match Handle::try_current() {
         Ok(_) => Err(ErrorKind::BlockingInRuntime.into()),
         Err(error) if error.is_missing_context() => Ok(()),
