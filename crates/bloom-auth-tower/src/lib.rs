@@ -115,6 +115,7 @@
 //! `reqwest::Client` is a service of its own kinds of request and answer. For it
 //! there are `AuthorizedClient` and `BearerMiddleware` of `bloom-auth-reqwest`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod exchange;
