@@ -9,6 +9,7 @@ use bloom_auth_core::{
     ConfigurationError, CredentialsSource, Environment, EnvironmentLookup, Error, FetchLimit,
     KeepWarm, Rejection, Scopes, Status, TokenBudget, TokenCache, TokenProvider,
 };
+use bloom_auth_reqwest::AuthorizedClient;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -28,24 +29,21 @@ use crate::{
 /// use bloom_auth::BloomAuth;
 ///
 /// let auth = BloomAuth::from_env()?;
-/// let response = reqwest::Client::builder()
-///     .build()?
-///     .get(auth.environment().url_of("/v2/core/organization"))
-///     .header("authorization", auth.authorization().await?)
-///     .send()
-///     .await?;
+/// let response = auth.api().get("/v2/core/organization").send().await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct BloomAuth {
     provider: TokenProvider,
+    api: AuthorizedClient,
 }
 
 impl BloomAuth {
     #[cfg(feature = "blocking")]
     pub(crate) fn on(provider: TokenProvider) -> Self {
-        Self { provider }
+        let api = AuthorizedClient::new(provider.clone());
+        Self { provider, api }
     }
 
     /// A builder; the credentials are all that must be set.
@@ -164,6 +162,25 @@ impl BloomAuth {
     #[must_use]
     pub fn environment(&self) -> &Environment {
         self.provider.environment()
+    }
+
+    /// A client for the API, with the token in every request: paths are those
+    /// under the environment's API URL, and certificates, TLS library and user
+    /// agent are those of token requests. One pool of connections serves all
+    /// clones.
+    ///
+    /// ```no_run
+    /// # async fn run(auth: bloom_auth::BloomAuth) -> Result<(), Box<dyn std::error::Error>> {
+    /// let response = auth.api().get("/v2/core/organization").send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// For one with other settings, see [`AuthorizedClient::builder`], and
+    /// [`AuthorizedClient::with_client`] for a reqwest client of your own.
+    #[must_use]
+    pub fn api(&self) -> &AuthorizedClient {
+        &self.api
     }
 
     /// A tower layer that puts the token into the requests of a client, such as
@@ -405,10 +422,9 @@ impl BloomAuthBuilder {
                 "give a client id and secret, or a source of credentials",
             ));
         };
-        let transport = self
-            .http
-            .transport(self.environment.is_insecure_loopback())?;
-        let mut provider = TokenProvider::builder(self.environment, credentials, transport)
+        let is_insecure_loopback = self.environment.is_insecure_loopback();
+        let transport = Arc::new(self.http.transport(is_insecure_loopback)?);
+        let mut provider = TokenProvider::builder(self.environment, credentials, transport.clone())
             .scopes(self.scopes)
             .client_authentication(self.authentication);
         if let Some(cache) = self.cache {
@@ -421,7 +437,9 @@ impl BloomAuthBuilder {
             provider = provider.fetch_limit(limit);
         }
         let provider = provider.build()?;
-        Ok(BloomAuth { provider })
+        let api = AuthorizedClient::builder(provider.clone()).settings_of(&transport);
+        let api = api.build()?;
+        Ok(BloomAuth { provider, api })
     }
 }
 

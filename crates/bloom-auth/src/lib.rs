@@ -8,7 +8,7 @@
 //! use bloom_auth::BloomAuth;
 //!
 //! let auth = BloomAuth::from_env()?; // once, at the start
-//! let header = auth.authorization().await?; // at every request
+//! let response = auth.api().get("/v2/core/organization").send().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -129,6 +129,8 @@
 //!   who they are by signed assertions in the place of a secret.
 //! - `metrics`: `StatusMetrics`, which publishes a provider's [`Status`] through
 //!   the `metrics` crate.
+//! - `middleware`: `BearerMiddleware`, which puts the token into requests of
+//!   clients that are built of `reqwest-middleware`.
 //! - `moka`: `MokaCache`, which shares the tokens of thousands of clients
 //!   within a bound.
 //! - `tower`: `BearerLayer`, which puts the token into the requests of hyper,
@@ -161,20 +163,26 @@ pub use bloom_auth_core as core;
 pub use bloom_auth_core::StatusMetrics;
 #[doc(inline)]
 pub use bloom_auth_core::{
-    AccessToken, AssertionSigner, AuthVersion, CacheAccess, CacheError, CacheKey, CacheRecord,
-    ClientAuthentication, ClientCredentials, ClientId, ClientSecret, Clock, ConfigurationError,
-    Counts, CredentialsError, CredentialsSource, Entropy, Environment, EnvironmentBuilder,
-    EnvironmentCredentials, Error, ErrorKind, FetchLimit, FileCredentials, Fingerprint, KeepWarm,
-    Lease, LeaseGuard, Recovery, Rejection, RequestBody, ResponseBody, Scopes, SigningAlgorithm,
-    Status, SystemClock, SystemEntropy, Timestamp, TokenBudget, TokenCache, TokenHash,
-    TokenProvider, TokenProviders, TokenProvidersBuilder, TokenState, Transport, TransportError,
-    TransportErrorKind,
+    AccessToken, AssertionSigner, Attachment, AuthVersion, Bearer, CacheAccess, CacheError,
+    CacheKey, CacheRecord, ClientAuthentication, ClientCredentials, ClientId, ClientSecret, Clock,
+    ConfigurationError, Counts, CredentialsError, CredentialsSource, Entropy, Environment,
+    EnvironmentBuilder, EnvironmentCredentials, Error, ErrorKind, Exchange, FetchLimit,
+    FileCredentials, Fingerprint, KeepWarm, Lease, LeaseGuard, Origin, Recovery, Rejection,
+    RequestBody, ResponseBody, Scopes, SigningAlgorithm, Status, SystemClock, SystemEntropy,
+    Timestamp, TokenBudget, TokenCache, TokenHash, TokenProvider, TokenProviders,
+    TokenProvidersBuilder, TokenState, Transport, TransportError, TransportErrorKind, Verdict,
 };
 #[cfg(feature = "private-key-jwt")]
 #[doc(inline)]
 pub use bloom_auth_core::{PrivateKey, PrivateKeyFile};
+#[cfg(feature = "middleware")]
 #[doc(inline)]
-pub use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};
+pub use bloom_auth_reqwest::BearerMiddleware;
+#[doc(inline)]
+pub use bloom_auth_reqwest::{
+    AuthorizedClient, AuthorizedClientBuilder, RequestBuilder, RequestError, ReqwestTransport,
+    ReqwestTransportBuilder,
+};
 /// All of the tower crate, for what is not here by name.
 #[cfg(feature = "tower")]
 #[doc(no_inline)]

@@ -8,6 +8,7 @@ use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
 use super::{AuthorizedClient, error::RequestError};
 use crate::{
     settings::{Clients, HttpSettings, check_timeout},
+    tls,
     transport::ReqwestTransport,
     url::is_loopback,
 };
@@ -27,6 +28,15 @@ impl Source {
     /// The client for this destination.
     pub(super) fn client(&self, url: &Url) -> Result<&Client, RequestError> {
         match self {
+            // reqwest would call it a connection that could not be opened.
+            Self::Own(_) if url.scheme() == "https" && !tls::IS_BUILT_IN => {
+                Err(ConfigurationError::new(
+                    "API URL",
+                    "is https, and this build has no TLS",
+                    tls::HOW_TO_BUILD_IT_IN,
+                )
+                .into())
+            }
             Self::Own(clients) => Ok(clients.get(is_loopback(url))?),
             Self::Brought(client) => Ok(client),
         }
