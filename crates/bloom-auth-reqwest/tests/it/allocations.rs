@@ -1,5 +1,5 @@
-//! What the token costs a request, in allocations: as many as a header that
-//! never changes, and none besides.
+//! What the token costs a request, in allocations: none that a header that never
+//! changes does not cost.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -122,9 +122,9 @@ async fn a_token_costs_no_allocation_that_a_fixed_header_does_not() {
             least = [least[0].min(counts[0]), least[1].min(counts[1])];
         }
         assert!(least[0] > 0, "the counter counts");
-        assert_eq!(
-            least[1], least[0],
-            "with the token, and with a fixed header"
+        assert!(
+            least[1] <= least[0],
+            "with the token, and with a fixed header: {least:?}"
         );
     }
 }

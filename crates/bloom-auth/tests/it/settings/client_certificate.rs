@@ -21,10 +21,10 @@ use super::{ID, SECRET, Variables, text_of, wrong::error};
 
 const TOKEN: &str = r#"{"access_token":"t","expires_in":3600,"token_type":"Bearer"}"#;
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -40,7 +40,7 @@ impl Authority {
         (params.signed_by(&key, &self.0).unwrap(), key)
     }
 
-    fn client_pem(&self) -> String {
+    pub(super) fn client_pem(&self) -> String {
         let (certificate, key) = self.issue("client");
         certificate.pem() + &key.serialize_pem()
     }
@@ -113,6 +113,15 @@ async fn it_is_shown_to_a_server_that_demands_it() {
     assert_eq!(error.kind(), ErrorKind::Tls, "{error:?}");
     variables.set("BLOOM_CLIENT_CERTIFICATE_FILE", text_of(&client));
     variables.build().unwrap().token().await.unwrap();
+    // Also where it is the proof, and there is no secret.
+    let proof = Variables::new([
+        ("BLOOM_CLIENT_ID", ID),
+        ("BLOOM_CLIENT_AUTH", "tls_client_auth"),
+        ("BLOOM_CLIENT_CERTIFICATE_FILE", text_of(&client)),
+        ("BLOOM_TOKEN_URL", &url),
+        ("BLOOM_CA_FILE", text_of(&ca)),
+    ]);
+    proof.build().unwrap().token().await.unwrap();
 
     let builder = || {
         BloomAuth::builder()

@@ -285,13 +285,15 @@ async fn files_need_a_key_of_their_own_and_memory_takes_their_place() {
     assert!(lines[0].contains("kept in memory alone"), "{lines:?}");
 }
 
+#[cfg(feature = "rustls")]
 #[tokio::test]
 async fn with_a_certificate_the_client_id_alone_is_sent() {
+    use super::client_certificate::Authority;
+
     let server = token_server().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("client.pem");
-    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    std::fs::write(&file, format!("{certificate}{}", P256.private_pem)).unwrap();
+    std::fs::write(&file, Authority::new().client_pem()).unwrap();
     let variables = Variables::new([
         ("BLOOM_CLIENT_ID", ID),
         ("BLOOM_CLIENT_AUTH", "tls_client_auth"),
