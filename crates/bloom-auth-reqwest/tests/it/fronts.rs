@@ -98,6 +98,9 @@ impl Fronts {
     async fn carry(&self, stream: TcpStream, target: SocketAddr) -> io::Result<()> {
         // Before the handshake: what refuses connections does so here as well.
         let mut inside = TcpStream::connect(target).await?;
+        // Small frames are not held back for the next one.
+        stream.set_nodelay(true)?;
+        inside.set_nodelay(true)?;
         let mut outside = self.acceptor.accept(stream).await?;
         if outside.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.http2.fetch_add(1, Ordering::SeqCst);

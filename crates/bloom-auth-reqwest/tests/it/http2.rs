@@ -189,31 +189,31 @@ async fn n23_a_connection_that_is_sent_away_still_brings_its_answer() {
     }
 }
 
-/// The client may see through it, and must not wait for longer than it may.
+/// The client may see through it, and must not wait for longer than it may. What
+/// carries the frames makes no difference here, and the time is real.
 #[tokio::test]
 async fn n23_a_flood_ends_with_the_attempt() {
-    for (library, begin) in LIBRARIES {
-        for (case, turn) in [
-            ("empty data", Turn::new(head()).flood(&empty_data())),
-            ("pings", Turn::new(Vec::new()).flood(&ping())),
-            ("settings", Turn::new(Vec::new()).flood(&settings())),
-            ("interim answers", Turn::new(Vec::new()).flood(&interim())),
-            (
-                "headers without an end",
-                Turn::new(unfinished_head()).flood(&continuation()),
-            ),
-            ("silence", Turn::new(Vec::new()).keep_open()),
-            ("silence within the answer", Turn::new(head()).keep_open()),
-        ] {
-            let (kind, site) = ended_by_time(*begin, &turn).await;
-            let expected: &[_] = match case.starts_with("silence") {
-                true => &[TransportErrorKind::Timeout],
-                false => &[TransportErrorKind::Timeout, TransportErrorKind::Interrupted],
-            };
-            assert!(expected.contains(&kind), "{library}, {case}: {kind:?}");
-            site.server.until_closed(1).await;
-            assert_eq!(site.server.requests(), 1, "{library}, {case}");
+    let (_, begin) = LIBRARIES[0];
+    for (case, turn) in [
+        ("empty data", Turn::new(head()).flood(&empty_data())),
+        ("pings", Turn::new(Vec::new()).flood(&ping())),
+        ("settings", Turn::new(Vec::new()).flood(&settings())),
+        ("interim answers", Turn::new(Vec::new()).flood(&interim())),
+        (
+            "headers without an end",
+            Turn::new(unfinished_head()).flood(&continuation()),
+        ),
+        ("silence", Turn::new(Vec::new()).keep_open()),
+        ("silence within the answer", Turn::new(head()).keep_open()),
+    ] {
+        let (kind, site) = ended_by_time(begin, &turn).await;
+        let mut expected = vec![TransportErrorKind::Timeout];
+        if !case.starts_with("silence") {
+            expected.push(TransportErrorKind::Interrupted);
         }
+        assert!(expected.contains(&kind), "{case}: {kind:?}");
+        site.server.until_closed(1).await;
+        assert_eq!(site.server.requests(), 1, "{case}");
     }
 }
 

@@ -203,6 +203,8 @@ async fn serve(
     turn: Turn,
     counts: &watch::Sender<Counts>,
 ) -> io::Result<()> {
+    // Small frames are not held back for the next one.
+    stream.set_nodelay(true)?;
     let mut stream = acceptor.accept(stream).await?;
     let mut preface = [0; PREFACE.len()];
     stream.read_exact(&mut preface).await?;
