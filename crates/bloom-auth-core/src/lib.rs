@@ -125,6 +125,10 @@ mod providers;
 mod scope;
 mod signer;
 #[cfg(any(test, feature = "test-util"))]
+#[cfg_attr(
+    not(feature = "test-util"),
+    expect(dead_code, unreachable_pub, reason = "public with that feature")
+)]
 mod test_keys;
 #[cfg(feature = "test-util")]
 pub mod test_util;
