@@ -16,6 +16,7 @@ pub use self::{origin::Origin, verdict::Verdict};
 use crate::{
     error::{ConfigurationError, Error},
     provider::TokenProvider,
+    scope::Scopes,
     token::AccessToken,
 };
 
@@ -176,13 +177,11 @@ impl Bearer {
                 self.provider.reject(&attachment.token);
             }
             Verdict::ScopeMissing(scopes) => {
-                let scopes = scopes.as_ref().map(ToString::to_string);
-                // Some servers repeat what they were sent.
-                let echo = attachment.token.expose();
-                let scopes = scopes.filter(|scopes| !scopes.contains(echo));
+                let scopes = scopes.as_ref();
+                let missing = scopes.and_then(|scopes| loggable(scopes, &attachment.token));
                 tracing::warn!(
                     target: "bloom_auth.api",
-                    missing = scopes,
+                    missing,
                     fingerprint = %attachment.token.fingerprint(),
                     "the API wants a scope that the access token does not have",
                 );
@@ -305,6 +304,12 @@ impl Bearer {
     }
 }
 
+/// The scopes as text, unless the server put the token that it was sent there.
+fn loggable(scopes: &Scopes, token: &AccessToken) -> Option<String> {
+    let text = scopes.to_string();
+    (!text.contains(token.expose())).then_some(text)
+}
+
 impl From<TokenProvider> for Bearer {
     fn from(provider: TokenProvider) -> Self {
         Self::new(provider)
@@ -381,4 +386,22 @@ pub trait Exchange {
 
     /// Who answered: after redirects, the last one.
     fn answered_by<'a>(&'a self, response: &'a Self::Response) -> Option<Origin<'a>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a6_a_token_that_comes_back_as_a_scope_is_not_logged() {
+        let token = AccessToken::from_text("eyJ.canary", 0, None).unwrap();
+        for (scopes, logged) in [
+            ("read write", Some("read write")),
+            ("read eyJ.canary", None),
+            ("x-eyJ.canary-x", None),
+        ] {
+            let scopes = scopes.parse().unwrap();
+            assert_eq!(loggable(&scopes, &token).as_deref(), logged);
+        }
+    }
 }

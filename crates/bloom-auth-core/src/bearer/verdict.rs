@@ -234,6 +234,10 @@ mod tests {
             let judged = Verdict::of(StatusCode::OK, &grpc(content_type, status));
             assert_eq!(judged, verdict, "{content_type} {status}");
         }
+        // gRPC's own answers are 200; others come from what stands before it.
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let judged = Verdict::of(status, &grpc("application/grpc", "16"));
+        assert_eq!(judged, Verdict::PassedOn);
     }
 
     #[test]

@@ -245,6 +245,33 @@ fn a2_a_late_401_for_an_old_token_costs_nothing() {
 }
 
 #[test]
+fn a1_the_token_of_the_replay_can_be_refused_as_well() {
+    let (api, transport) = (Api::refuses(&["A", "B"]), tokens(&["A", "B", "C"]));
+    let bearer = bearer(&transport);
+    paused().block_on(async {
+        let gate = Arc::new(Semaphore::new(0));
+        api.state().held = Some(Arc::clone(&gate));
+        let mut late = JoinSet::new();
+        late.spawn({
+            let (api, bearer) = (api.clone(), bearer.clone());
+            async move { api.status(&bearer).await }
+        });
+        settle().await;
+        assert_eq!(api.status(&bearer).await, 401);
+        // Long enough ago for another rejection to count.
+        advance(Duration::from_secs(31)).await;
+        gate.add_permits(1);
+        assert_eq!(late.join_next().await.unwrap().unwrap(), 401);
+        carried(&api, &["A", "A", "B", "B"]);
+        assert_eq!(api.status(&bearer).await, 200);
+        assert_eq!(
+            (held(bearer.provider()), transport.request_count()),
+            ("C".to_owned(), 3)
+        );
+    });
+}
+
+#[test]
 fn a3_an_api_that_refuses_every_token_causes_one_token_request_in_30_s() {
     let (api, transport) = (Api::default(), tokens(&["A", "B", "C", "D"]));
     api.state().refuses_all = true;

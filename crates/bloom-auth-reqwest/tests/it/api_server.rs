@@ -34,6 +34,17 @@ impl Arrived {
         value.split("\r\n").next()
     }
 
+    /// The lines of the head, but for the token, in order.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let lines = self.head.lines();
+        let mut lines: Vec<_> = lines
+            .filter(|line| !line.starts_with("authorization"))
+            .map(str::to_owned)
+            .collect();
+        lines[1..].sort();
+        lines
+    }
+
     /// The token that it carried.
     pub(crate) fn token(&self) -> Option<&str> {
         self.header("authorization")

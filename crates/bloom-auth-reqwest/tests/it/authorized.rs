@@ -66,6 +66,40 @@ async fn a1_a_refused_token_is_replaced_and_the_request_sent_once_more() {
 }
 
 #[tokio::test]
+async fn a1_what_is_sent_once_more_is_all_of_the_request() {
+    let api = ApiServer::start(refuses_a).await;
+    let request = client(&api).get("/v2/x").version(http::Version::HTTP_10);
+    let request = request.header("x-many", "1").header("x-many", "2");
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let heads: Vec<_> = api.requests().iter().map(Arrived::lines).collect();
+    let [first, second] = heads.as_slice() else {
+        panic!("{heads:?}");
+    };
+    assert!(first[0].ends_with("http/1.0"), "{first:?}");
+    assert_eq!(
+        first
+            .iter()
+            .filter(|line| line.starts_with("x-many"))
+            .count(),
+        2
+    );
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn a_replay_has_the_time_limit_of_the_request() {
+    // Which never comes about.
+    let hold = Hold {
+        token: "Bearer B",
+        count: 1_000,
+    };
+    let api = ApiServer::start_with_hold(hold, refuses_a).await;
+    let request = client(&api).get("/").timeout(Duration::from_millis(200));
+    assert!(request.send().await.unwrap_err().is_timeout());
+    assert_eq!(tokens(&api), ["A"]);
+}
+
+#[tokio::test]
 async fn a10_what_is_not_idempotent_is_sent_once_more_with_its_body() {
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         let api = ApiServer::start(refuses_a).await;

@@ -213,15 +213,47 @@ async fn a11_a13_credentials_of_the_caller_stay_behind_as_well() {
     let request = client
         .get(path)
         .header("authorization", "Basic b3du")
-        .header("cookie", "a=b");
+        .header("cookie", "a=b")
+        .header("proxy-authorization", "Basic cHJveHk=");
     assert_eq!(request.send().await.unwrap().status(), 200);
     let (first, last) = (&api.requests()[0], &api.requests()[1]);
     assert_eq!(first.token(), Some("Basic b3du"));
     for request in [&other.requests()[0], last] {
-        assert_eq!((request.token(), request.header("cookie")), (None, None));
+        for name in ["authorization", "cookie", "proxy-authorization"] {
+            assert_eq!(request.header(name), None);
+        }
     }
     // Nor is a token fetched for a request that has its own header.
     assert_eq!(transport.request_count(), 0);
+}
+
+#[tokio::test]
+async fn a13_who_brings_a_header_gets_no_token_on_any_hop() {
+    let (api, files) = (
+        ApiServer::start(rule(307)).await,
+        ApiServer::start(rule(307)).await,
+    );
+    let (provider, transport) = api_provider(&origin(&api), &["T"]);
+    let client = AuthorizedClient::builder(provider)
+        .allow_origin(origin(&files))
+        .unwrap()
+        .build()
+        .unwrap();
+    let path = format!("/to/{}/end", origin(&files));
+    let request = client.get(path).header("authorization", "Basic b3du");
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    assert_eq!(log(&files), [was("/end", false)]);
+    // With a header of their own, they may go anywhere.
+    let other = ApiServer::start(rule(307)).await;
+    let request = client.get(format!("{}/to//end", origin(&other)));
+    let request = request.header("authorization", "Basic b3du");
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let seen = other.requests();
+    assert!(
+        seen.iter()
+            .all(|request| request.token() == Some("Basic b3du"))
+    );
+    assert_eq!((seen.len(), transport.request_count()), (2, 0));
 }
 
 #[tokio::test]
