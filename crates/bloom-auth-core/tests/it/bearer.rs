@@ -264,6 +264,7 @@ fn a1_the_token_of_the_replay_can_be_refused_as_well() {
         assert_eq!(late.join_next().await.unwrap().unwrap(), 401);
         carried(&api, &["A", "A", "B", "B"]);
         assert_eq!(api.status(&bearer).await, 200);
+        carried(&api, &["A", "A", "B", "B", "C"]);
         assert_eq!(
             (held(bearer.provider()), transport.request_count()),
             ("C".to_owned(), 3)
