@@ -9,7 +9,7 @@ use http::{Extensions, HeaderMap, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 
-use crate::url::origin_of;
+use crate::url::{is_same, origin_of};
 
 /// Puts the access token into requests to the API that go through a
 /// [`reqwest_middleware::ClientWithMiddleware`], and sends them once more with
@@ -64,7 +64,11 @@ impl Middleware for BearerMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let rest = Rest { next, extensions };
+        let rest = Rest {
+            next,
+            extensions,
+            is_redirected: false,
+        };
         Ok(self.bearer.call(rest, request).await?)
     }
 }
@@ -81,6 +85,8 @@ impl fmt::Debug for BearerMiddleware {
 struct Rest<'a, 'b> {
     next: Next<'a>,
     extensions: &'b mut Extensions,
+    /// Whether redirects were followed, and another URL has answered.
+    is_redirected: bool,
 }
 
 /// An error that can be made of ours; the compiler wants a type of this crate.
@@ -117,12 +123,15 @@ impl Exchange for Rest<'_, '_> {
     }
 
     fn restore(&self, spare: Request) -> Option<Request> {
-        Some(spare)
+        // What led elsewhere was carried out.
+        (!self.is_redirected || spare.method().is_safe()).then_some(spare)
     }
 
     async fn send(&mut self, request: Request) -> Result<Response, Failure> {
-        let next = self.next.clone();
-        next.run(request, self.extensions).await.map_err(Failure)
+        let (next, url) = (self.next.clone(), request.url().clone());
+        let response = next.run(request, self.extensions).await.map_err(Failure)?;
+        self.is_redirected = !is_same(url.as_str(), response.url().as_str());
+        Ok(response)
     }
 
     fn head<'a>(&self, response: &'a Response) -> (StatusCode, &'a HeaderMap) {

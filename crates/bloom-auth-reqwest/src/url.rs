@@ -12,6 +12,11 @@ pub(crate) fn origin_of(url: &Url) -> Option<Origin<'_>> {
     Origin::new(url.scheme(), host, url.port())
 }
 
+/// Whether these are one URL to a server, which is not sent what follows a `#`.
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
+    a.split('#').next() == b.split('#').next()
+}
+
 /// Whether the host is this machine: as core's function of this name, for
 /// reqwest's kind of URL.
 pub(crate) fn is_loopback(url: &Url) -> bool {

@@ -16,6 +16,8 @@ pub(crate) struct ServiceExchange<S, P, B> {
     config: Arc<Config<P>>,
     /// Where the request goes.
     url: Uri,
+    /// Whether redirects were followed, and another URL has answered.
+    is_redirected: bool,
     _body: PhantomData<fn(B)>,
 }
 
@@ -40,6 +42,7 @@ impl<S, P, B> ServiceExchange<S, P, B> {
             is_ready: true,
             config,
             url,
+            is_redirected: false,
             _body: PhantomData,
         })
     }
@@ -79,7 +82,9 @@ where
     }
 
     fn restore(&self, (parts, body): (Parts, B)) -> Option<Request<B>> {
-        Some(Request::from_parts(parts, body))
+        // What led elsewhere was carried out.
+        let may_send = !self.is_redirected || parts.method.is_safe();
+        may_send.then(|| Request::from_parts(parts, body))
     }
 
     async fn send(&mut self, request: Request<B>) -> Result<Response<R>, BoxError> {
@@ -87,7 +92,14 @@ where
             let ready = poll_fn(|cx| self.service.poll_ready(cx));
             ready.await.map_err(Into::into)?;
         }
-        self.service.call(request).await.map_err(Into::into)
+        let look_up = self.config.final_url;
+        let look_up = look_up.map(|look_up| (look_up, request.uri().clone()));
+        let response = self.service.call(request).await.map_err(Into::into)?;
+        self.is_redirected = look_up.is_some_and(|(look_up, sent)| {
+            let url = look_up(response.extensions());
+            url.is_some_and(|url| *url != sent)
+        });
+        Ok(response)
     }
 
     fn head<'a>(&self, response: &'a Response<R>) -> (StatusCode, &'a HeaderMap) {

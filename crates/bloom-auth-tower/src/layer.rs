@@ -21,7 +21,8 @@ use crate::{
 /// the second one); [`replay_cloned`](Self::replay_cloned) clones the body, as
 /// is right for one that is held in memory, and
 /// [`replay_with`](Self::replay_with) leaves it to a function. Whatever the
-/// method is: a 401 comes before any work.
+/// method is: a 401 comes before any work. (Where redirects are followed further
+/// in, it may come after: see [`final_url`](Self::final_url).)
 ///
 /// For all others the 401 reaches the caller, and the next request has another
 /// token. Nothing is buffered for a replay. A copy of the request's head is
@@ -152,7 +153,10 @@ impl<P> BearerLayer<P> {
 
     /// Says where an answer tells the URL that it came from, for a service that
     /// follows redirects: the 401 of another origin, which did not receive the
-    /// token, says nothing of it. By default the request's own URL is taken.
+    /// token, says nothing of it; and a request that changes something, such as
+    /// a `POST`, has done so by the time that it is redirected, and is not sent
+    /// again for a 401 of where it led to. By default the request's own URL is
+    /// taken.
     ///
     /// ```
     /// # fn build(layer: bloom_auth_tower::BearerLayer) {

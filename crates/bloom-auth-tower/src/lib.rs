@@ -63,14 +63,17 @@
 //! # fn stack<S: Clone>(bearer: bloom_auth_tower::BearerLayer, client: S) {
 //! use tower::ServiceBuilder;
 //! use tower_http::follow_redirect::{
-//!     FollowRedirectLayer,
+//!     FollowRedirectLayer, RequestUri,
 //!     policy::{Limited, PolicyExt as _, SameOrigin},
 //! };
 //! # let _ =
 //! // Right: it stays at the origin, and a redirect to another one reaches the
-//! // caller.
+//! // caller. The layer is told of redirects, so that it does not repeat a
+//! // `POST` that was carried out and redirected, and refused only then.
 //! ServiceBuilder::new()
-//!     .layer(bearer.clone())
+//!     .layer(bearer.clone().final_url(|extensions| {
+//!         extensions.get::<RequestUri>().map(|RequestUri(uri)| uri)
+//!     }))
 //!     .layer(FollowRedirectLayer::with_policy(
 //!         Limited::default().and::<_, (), ()>(SameOrigin::new()),
 //!     ))

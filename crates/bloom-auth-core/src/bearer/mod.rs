@@ -29,7 +29,8 @@ use crate::{
 /// - An `Authorization` header that is there already is left alone.
 /// - A 401 for the attached token, from the origin that received it, drops this
 ///   very token ([`TokenProvider::reject`]). If there is another one then, the
-///   request is sent once more with it, if its body can be sent twice. A late
+///   request is sent once more with it, if its body can be sent twice, and it
+///   was not carried out and redirected before the 401. A late
 ///   401 for an old token costs nothing and spares the newer one; an API that
 ///   refuses every token causes one token request in 30 s at most, and its 401
 ///   reaches the caller.
@@ -254,10 +255,11 @@ impl Bearer {
         rejected: Attachment,
         response: E::Response,
     ) -> Result<E::Response, E::Error> {
-        let Some(attachment) = self.another(&rejected).await else {
+        // Asked first: nobody waits for a token that would not be sent.
+        let Some(mut request) = exchange.restore(spare) else {
             return Ok(response);
         };
-        let Some(mut request) = exchange.restore(spare) else {
+        let Some(attachment) = self.another(&rejected).await else {
             return Ok(response);
         };
         drop(response);
@@ -371,7 +373,9 @@ pub trait Exchange {
     /// replaced afterwards.
     fn spare(&self, request: &Self::Request) -> Option<Self::Spare>;
 
-    /// The request anew.
+    /// The request anew; `None` if it must not be sent again after all. So it is
+    /// with one that changes something where the client has followed redirects,
+    /// and another URL has answered: the first one has done its work by then.
     fn restore(&self, spare: Self::Spare) -> Option<Self::Request>;
 
     /// Sends a request and returns the head of its answer, whatever the status

@@ -9,8 +9,20 @@ use crate::url::origin_of;
 
 /// Sends a request of which a copy is kept.
 pub(super) struct Hop<'a> {
-    pub(super) client: &'a Client,
-    pub(super) kept: &'a Kept,
+    client: &'a Client,
+    kept: &'a Kept,
+    /// Whether the client followed redirects, and another URL has answered.
+    is_redirected: bool,
+}
+
+impl<'a> Hop<'a> {
+    pub(super) fn new(client: &'a Client, kept: &'a Kept) -> Self {
+        Self {
+            client,
+            kept,
+            is_redirected: false,
+        }
+    }
 }
 
 impl Exchange for Hop<'_> {
@@ -33,13 +45,19 @@ impl Exchange for Hop<'_> {
     }
 
     fn restore(&self, (): ()) -> Option<Request> {
-        self.kept.request()
+        // What led elsewhere was carried out.
+        let may_send = !self.is_redirected || self.kept.method().is_safe();
+        may_send.then(|| self.kept.request()).flatten()
     }
 
     fn send(&mut self, request: Request) -> impl Future<Output = Result<Response, RequestError>> {
         // Handed over at once, so that the future does not hold it as well.
         let pending = self.client.execute(request);
-        async { Ok(pending.await?) }
+        async {
+            let response = pending.await?;
+            self.is_redirected = !self.kept.is_for(response.url());
+            Ok(response)
+        }
     }
 
     fn head<'a>(&self, response: &'a Response) -> (StatusCode, &'a HeaderMap) {

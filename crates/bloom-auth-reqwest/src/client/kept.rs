@@ -12,6 +12,8 @@ use http_body::Body as _;
 use reqwest::{Body, Request, Url};
 use smallvec::SmallVec;
 
+use crate::url::is_same;
+
 /// What a request consists of, kept aside while it is sent.
 ///
 /// It is nearly always thrown away, so it costs no allocation for requests of
@@ -61,6 +63,11 @@ impl Kept {
     pub(super) fn url(&self) -> Option<Url> {
         // It was made from a URL, so neither can fail.
         Url::parse(std::str::from_utf8(&self.url).ok()?).ok()
+    }
+
+    /// Whether this is the URL that it was for.
+    pub(super) fn is_for(&self, url: &Url) -> bool {
+        std::str::from_utf8(&self.url).is_ok_and(|kept| is_same(kept, url.as_str()))
     }
 
     /// The request anew; `None` if its body is gone.

@@ -98,7 +98,9 @@ impl AuthorizedClient {
     /// [`Policy::none`](reqwest::redirect::Policy::none), and a redirect is
     /// yours to look at; with reqwest's default policy, a chain of redirects
     /// that leaves for another host and goes on there takes the
-    /// `Authorization` header along (seen with reqwest 0.13.5). To set up a
+    /// `Authorization` header along (seen with reqwest 0.13.5). A request that
+    /// changes something, such as a `POST`, is not sent again for the 401 of
+    /// another URL that it was redirected to. To set up a
     /// client whose redirects are safe, use
     /// [`AuthorizedClientBuilder::configure`].
     #[must_use]
@@ -182,10 +184,7 @@ impl AuthorizedClient {
         for _ in 0..=MAX_HOPS {
             let client = source.client(request.url())?;
             let kept = Kept::of(&mut request);
-            let mut hop = Hop {
-                client,
-                kept: &kept,
-            };
+            let mut hop = Hop::new(client, &kept);
             let response = if may_attach {
                 bearer.call(hop, request).await?
             } else {

@@ -171,3 +171,29 @@ async fn a8_a_retry_outside_has_the_current_token_each_time() {
         (3, 4, 2)
     );
 }
+
+#[tokio::test]
+async fn a10_a_request_that_led_elsewhere_was_carried_out_and_is_not_sent_again() {
+    let api = ApiServer::start(|request| match request.path.as_str() {
+        "/work" => (303, "location: /done\r\n".to_owned()),
+        _ => refuses_a(request),
+    })
+    .await;
+    let (provider, _) = api_provider(&origin(&api), &["A", "B"]);
+    // Redirects are followed by reqwest, below the middlewares.
+    let client = Client::builder().no_proxy().build().unwrap();
+    let client = ClientBuilder::new(client)
+        .with(BearerMiddleware::new(provider))
+        .build();
+    let work = format!("{}/work", origin(&api));
+    let response = client.post(&work).body("x").send().await.unwrap();
+    assert_eq!(response.status(), 401);
+    let methods = || -> Vec<String> {
+        let requests = api.requests().into_iter();
+        requests.map(|request| request.method).collect()
+    };
+    assert_eq!(methods(), ["POST", "GET"]);
+    // What changes nothing is sent again, and the token was dropped.
+    assert_eq!(client.get(&work).send().await.unwrap().status(), 200);
+    assert_eq!(methods()[2..], ["GET"; 2]);
+}

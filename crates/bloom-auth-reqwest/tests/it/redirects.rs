@@ -292,3 +292,42 @@ async fn a11_a_client_that_is_brought_follows_its_own_policy() {
     assert_eq!(get(&brought(Policy::default()), &path).await.status(), 200);
     assert_eq!(log(&other), [was("/to//end", false), was("/end", true)]);
 }
+
+#[tokio::test]
+async fn a10_a_request_that_led_elsewhere_was_carried_out_and_is_not_sent_again() {
+    // The token expires in between, say.
+    let rule = |request: &Arrived| match (request.path.as_str(), request.token()) {
+        ("/work", _) => (303, "location: /done\r\n".to_owned()),
+        (_, Some("Bearer A")) => (401, String::new()),
+        _ => (200, String::new()),
+    };
+    let methods = |api: &ApiServer| -> Vec<String> {
+        let requests = api.requests().into_iter();
+        requests.map(|request| request.method).collect()
+    };
+    let brought = |api: &ApiServer| {
+        let (provider, _) = api_provider(&origin(api), &["A", "B"]);
+        let client = Client::builder().no_proxy().build();
+        AuthorizedClient::with_client(provider, client.unwrap())
+    };
+
+    let api = ApiServer::start(rule).await;
+    let brought_client = brought(&api);
+    let response = brought_client.post("/work").body("x").send().await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(methods(&api), ["POST", "GET"]);
+    // The token is dropped all the same.
+    assert_eq!(get(&brought_client, "/done").await.status(), 200);
+
+    // What changes nothing can be sent again.
+    let api = ApiServer::start(rule).await;
+    assert_eq!(get(&brought(&api), "/work").await.status(), 200);
+    assert_eq!(methods(&api), ["GET"; 4]);
+
+    // Where each hop is a request of its own, the hop that was refused is.
+    let api = ApiServer::start(rule).await;
+    let client = AuthorizedClient::new(api_provider(&origin(&api), &["A", "B"]).0);
+    let response = client.post("/work").body("x").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(methods(&api), ["POST", "GET", "GET"]);
+}

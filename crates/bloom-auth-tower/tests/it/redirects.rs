@@ -213,6 +213,26 @@ async fn a11_who_did_not_receive_the_token_cannot_refuse_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a10_a_request_that_led_elsewhere_was_carried_out_and_is_not_sent_again() {
+    let (a, b) = (url(API, "a"), url(API, "b"));
+    let once = [(&*a, true), (&*b, true)];
+    for (method, is_sent_again) in [("POST", false), ("DELETE", false), ("GET", true)] {
+        let web = Web::chain(303, &[&a, &b], 401);
+        let transport = tokens(&["A", "B"]);
+        let layer = layer(&transport)
+            .final_url(|extensions| extensions.get::<RequestUri>().map(|RequestUri(uri)| uri));
+        let service = ServiceBuilder::new()
+            .layer(layer)
+            .layer(FollowRedirectLayer::new())
+            .service(web.clone());
+        let mut request = get(&a);
+        *request.method_mut() = method.parse().unwrap();
+        assert_eq!(status(&service, request).await, 401);
+        web.saw(&once.repeat(1 + usize::from(is_sent_again)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a1_a_path_is_answered_by_the_host_that_the_layer_was_told() {
     let web = Web::chain(302, &["/a"], 401);
     let transport = tokens(&["A", "B"]);
