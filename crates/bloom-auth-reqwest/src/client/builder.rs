@@ -113,7 +113,10 @@ impl AuthorizedClientBuilder {
     /// and that for all else.
     ///
     /// Only the redirect policy stays what it is: redirects are followed by
-    /// [`AuthorizedClient`] itself.
+    /// [`AuthorizedClient`] itself. Default headers are put into every request,
+    /// also into one that a redirect sends to another origin: credentials do not
+    /// belong there, but into
+    /// [the headers of a request](super::RequestBuilder::header).
     pub fn configure(
         mut self,
         configure: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,

@@ -18,8 +18,8 @@ use bloom_auth_core::{Bearer, ConfigurationError, Exchange as _};
 use http::{
     HeaderMap, HeaderName, Method,
     header::{
-        AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION,
-        TRANSFER_ENCODING,
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
+        PROXY_AUTHORIZATION, TRANSFER_ENCODING,
     },
 };
 use reqwest::{Client, Request, Response, Url};
@@ -29,8 +29,9 @@ pub use self::{builder::AuthorizedClientBuilder, error::RequestError, request::R
 use self::{builder::Source, exchange::Hop, kept::Kept, redirect::MAX_HOPS};
 use crate::url::origin_of;
 
-/// What does not go along to another origin.
-const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+/// What does not go along to another origin, beside all that is marked sensitive:
+/// credentials, and the name of who is asked.
+const OF_AN_ORIGIN: [HeaderName; 4] = [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION];
 /// What is said of a body that does not go along.
 const OF_A_BODY: [HeaderName; 4] = [
     CONTENT_TYPE,
@@ -68,7 +69,10 @@ const OF_A_BODY: [HeaderName; 4] = [
 ///   401 is the caller's, as is every other status: see [`Bearer`].
 /// - Redirects are followed, ten at most, and never from https to http. The
 ///   token goes along within the origins that it is allowed for; a chain that
-///   has left them has lost it for good.
+///   has left them has lost it for good. To another origin, no cookies and no
+///   `Host` of the caller's go along, nor headers that are [marked
+///   sensitive](http::HeaderValue::set_sensitive), as an API key should be;
+///   other headers do, and with 307 and 308 the body.
 /// - Connections are kept for later in one pool, for all clones; they belong to
 ///   the runtime that opened them.
 ///
@@ -244,7 +248,8 @@ impl Source {
         let mut request = kept.request_to(next.method, next.url, next.keeps_body)?;
         let headers = request.headers_mut();
         if is_elsewhere {
-            remove(headers, &CREDENTIALS);
+            remove(headers, &OF_AN_ORIGIN);
+            remove(headers, &sensitive(headers));
         }
         if !next.keeps_body {
             remove(headers, &OF_A_BODY);
@@ -257,6 +262,12 @@ fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
     for name in names {
         headers.remove(name);
     }
+}
+
+/// The names of headers that say of themselves that they are secret.
+fn sensitive(headers: &HeaderMap) -> Vec<HeaderName> {
+    let sensitive = headers.iter().filter(|(_, value)| value.is_sensitive());
+    sensitive.map(|(name, _)| name.clone()).collect()
 }
 
 fn permits(bearer: &Bearer, url: &Url) -> bool {

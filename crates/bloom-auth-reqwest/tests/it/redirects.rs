@@ -331,3 +331,67 @@ async fn a10_a_request_that_led_elsewhere_was_carried_out_and_is_not_sent_again(
     assert_eq!(response.status(), 200);
     assert_eq!(methods(&api), ["POST", "GET", "GET"]);
 }
+
+#[tokio::test]
+async fn a11_a13_what_is_for_one_origin_alone_stays_there() {
+    use http::{HeaderMap, HeaderValue};
+
+    let (api, other) = (
+        ApiServer::start(rule(307)).await,
+        ApiServer::start(rule(307)).await,
+    );
+    let mut key = HeaderValue::from_static("canary");
+    key.set_sensitive(true);
+    let headers = [
+        ("x-api-key", key),
+        ("x-own", HeaderValue::from_static("kept")),
+    ];
+    let headers: HeaderMap = headers
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), value))
+        .collect();
+    let request = |to: &str| {
+        let request = client(&api)
+            .get(format!("/to/{to}/end"))
+            .headers(headers.clone());
+        request.header("host", "api.internal").send()
+    };
+    for to in [origin(&other), String::new()] {
+        assert_eq!(request(&to).await.unwrap().status(), 200);
+    }
+    let (away, home) = (other.requests().remove(0), api.requests().pop().unwrap());
+    let own = |request: &Arrived| {
+        ["x-api-key", "x-own"].map(|name| request.header(name).map(str::to_owned))
+    };
+    assert_eq!(own(&away), [None, Some("kept".to_owned())]);
+    assert_eq!(
+        away.header("host"),
+        Some(other.address.to_string().as_str())
+    );
+    assert_eq!(
+        own(&home),
+        [Some("canary".to_owned()), Some("kept".to_owned())]
+    );
+    assert_eq!(home.header("host"), Some("api.internal"));
+}
+
+#[tokio::test]
+async fn default_headers_go_along_to_everybody_as_is_documented() {
+    use http::{HeaderMap, HeaderValue, header::COOKIE};
+
+    let (api, other) = (
+        ApiServer::start(rule(302)).await,
+        ApiServer::start(rule(302)).await,
+    );
+    let (provider, _) = api_provider(&origin(&api), &["T"]);
+    let defaults = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("a=b"))]);
+    let client = AuthorizedClient::builder(provider)
+        .configure(move |builder| builder.default_headers(defaults.clone()))
+        .build()
+        .unwrap();
+    let path = format!("/to/{}/end", origin(&other));
+    assert_eq!(get(&client, &path).await.status(), 200);
+    // reqwest adds them, and they cannot be taken back. Should this fail, the
+    // warning at `configure` can go.
+    assert_eq!(other.requests()[0].header("cookie"), Some("a=b"));
+}
