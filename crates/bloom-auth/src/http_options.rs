@@ -9,6 +9,8 @@ use bloom_auth_core::ConfigurationError;
 use bloom_auth_reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 use zeroize::Zeroizing;
 
+use crate::settings::is_key;
+
 #[derive(Default)]
 pub(crate) struct HttpOptions {
     pub(crate) ca_file: Option<PathBuf>,
@@ -107,6 +109,11 @@ impl PemFile {
             let problem = format!("{} {problem}", path.display());
             ConfigurationError::new(self.setting, problem, self.fix)
         };
+        // An error about that file would repeat it.
+        if is_key(path) {
+            let problem = "names no file";
+            return Err(ConfigurationError::new(self.setting, problem, self.fix));
+        }
         let io_error = |source: io::Error| error(&format!("cannot be read ({source})"));
         // Asked before opening: to open a FIFO would wait for a writer.
         if !fs::metadata(path).map_err(io_error)?.is_file() {

@@ -327,11 +327,23 @@ fn path(
     };
     // The likeliest mistake is the secret or key itself in the place of a path:
     // an error about that file would repeat it.
-    let is_content = path.contains("-----BEGIN ") || !path.contains(['/', '\\', '.']);
-    if is_content && !Path::new(&path).exists() {
+    let is_content = !path.contains(['/', '\\', '.']);
+    if is_key(Path::new(&path)) || is_content && !Path::new(&path).exists() {
         return Err(ConfigurationError::new(variable, "names no file", fix));
     }
     Ok(path)
+}
+
+/// Whether a key, or certificates, stand in the place of a path: as PEM, as PEM
+/// in base64, or as what is between the first and the last line of PEM.
+pub(crate) fn is_key(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/= \r\n".contains(&byte);
+    // `-----` in base64; and the shortest key there is, which like all of them
+    // begins as a sequence does.
+    let is_long = text.starts_with('M') && text.len() >= 64;
+    let is_encoded = (text.starts_with("LS0tLS1") || is_long) && text.bytes().all(is_base64);
+    (is_encoded || text.contains("-----BEGIN ")) && !path.exists()
 }
 
 fn useless(

@@ -2,6 +2,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bloom_auth::{BloomAuth, ClientId, ClientSecret, Environment, ErrorKind};
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::{
@@ -205,4 +206,26 @@ fn its_file_is_named_with_its_fault_and_the_fix() {
     );
     let error = builder.client_certificate("canary").build().unwrap_err();
     assert_eq!(error.setting(), "client certificate");
+}
+
+#[test]
+fn a_key_in_the_place_of_its_path_is_not_repeated() {
+    let fix = "name a PEM file of the client's certificates and its private key";
+    let pem = Authority::new().client_pem();
+    let lines = pem.lines().filter(|line| !line.starts_with('-'));
+    let base64: String = lines.collect();
+    for content in [pem.clone(), STANDARD.encode(&pem), base64] {
+        let variables = Variables::minimal();
+        variables.set("BLOOM_CLIENT_CERTIFICATE_FILE", &content);
+        let expected = format!("BLOOM_CLIENT_CERTIFICATE_FILE names no file: {fix}");
+        assert_eq!(error(&variables), expected);
+
+        let builder = BloomAuth::builder().client(
+            ClientId::new(ID).unwrap(),
+            ClientSecret::new(SECRET).unwrap(),
+        );
+        let error = builder.client_certificate_file(content).build();
+        let expected = format!("client certificate file names no file: {fix}");
+        assert_eq!(error.unwrap_err().to_string(), expected);
+    }
 }

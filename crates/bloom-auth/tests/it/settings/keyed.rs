@@ -372,6 +372,13 @@ fn k4_wrong_settings_of_keys_are_named_with_their_fault_and_the_fix() {
             format!("BLOOM_PRIVATE_KEY_FILE names no file: {key_fix}"),
         ),
         (
+            jwt(&[("BLOOM_PRIVATE_KEY_FILE", {
+                let lines = P256.private_pem.lines();
+                lines.filter(|line| !line.starts_with('-')).collect()
+            })]),
+            format!("BLOOM_PRIVATE_KEY_FILE names no file: {key_fix}"),
+        ),
+        (
             jwt(&[key("empty")]),
             useless(
                 "empty",
