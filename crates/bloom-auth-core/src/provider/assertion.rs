@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::{
     failure::Failure,
@@ -63,7 +64,8 @@ async fn sign(
     now: SystemTime,
 ) -> Result<ClientAssertion, CredentialsError> {
     let unsigned = UnsignedAssertion::for_signer(signer, credentials.id(), audience, id, now);
-    let signature = signer.sign(unsigned.message()).await?;
+    // With it and the message, whoever finds it in memory has the assertion.
+    let signature = Zeroizing::new(signer.sign(unsigned.message()).await?);
     Ok(unsigned.sign_with(&signature))
 }
 
