@@ -383,8 +383,9 @@ impl BloomAuthBuilder {
         self
     }
 
-    /// Sets the `User-Agent` of token requests: `bloom-auth/` and the version by
-    /// default. It is checked by [`build`](Self::build).
+    /// Sets the `User-Agent` of token requests and of those that
+    /// [`BloomAuth::api`] makes: `bloom-auth/` and the version by default. It is
+    /// checked by [`build`](Self::build).
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.http.user_agent = Some(user_agent.into());
         self
@@ -398,7 +399,7 @@ impl BloomAuthBuilder {
         self
     }
 
-    /// Lets the server choose HTTP/2; see
+    /// Lets the server choose HTTP/2, here and for [`BloomAuth::api`]; see
     /// [`ReqwestTransportBuilder::http2`](crate::ReqwestTransportBuilder::http2).
     #[cfg(feature = "http2")]
     pub fn http2(mut self) -> Self {

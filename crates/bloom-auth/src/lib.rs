@@ -120,8 +120,8 @@
 //!   on the platform's root certificates unless own ones are given.
 //! - `blocking`: the module of that name, for programs without an async runtime.
 //! - `file`: `FileCache` and `Sealer`; needed for `BLOOM_CACHE=file`.
-//! - `http2`: HTTP/2 for token requests, where [`BloomAuthBuilder`] is told so
-//!   and the server agrees.
+//! - `http2`: HTTP/2 for token requests and the API, where [`BloomAuthBuilder`]
+//!   is told so and the server agrees.
 //! - `native-tls`: TLS by the platform's own library, where
 //!   [`BloomAuthBuilder`] is told so or `rustls` is off. On Linux that is
 //!   OpenSSL, whose headers are needed to build.

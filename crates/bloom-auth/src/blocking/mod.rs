@@ -1,7 +1,7 @@
 //! Access tokens for programs without an async runtime.
 //!
-//! [`BloomAuth`] has the calls of the [async one](crate::BloomAuth), and they
-//! return when there is a result. Build one at the start of the program, and
+//! [`BloomAuth`] has the calls for tokens of the [async one](crate::BloomAuth),
+//! and they return when there is a result. Build one at the start of the program, and
 //! give a clone of it to each thread:
 //!
 //! ```no_run
@@ -46,7 +46,8 @@
 //!
 //! A process that was made by a fork has a copy of everything but the thread, so
 //! its first call that finds no fresh token starts one of its own; see also what
-//! `FileCache` says of forks. Fork while no other thread is in a call.
+//! `FileCache` says of forks. Fork while no other thread is in a call, and no
+//! fetch is under way: what is locked at that moment stays so in the child.
 //!
 //! # Inside a runtime
 //!
@@ -278,7 +279,9 @@ impl From<crate::BloomAuth> for BloomAuth {
 
 /// For a provider that was built by hand or is one of
 /// [`TokenProviders`](crate::TokenProviders); shares it, and has a thread of its
-/// own.
+/// own. [`api`](crate::BloomAuth::api) of [`as_async`](BloomAuth::as_async) has
+/// the defaults of [`AuthorizedClient`](crate::AuthorizedClient), as nothing is
+/// known of the provider's transport.
 impl From<TokenProvider> for BloomAuth {
     fn from(provider: TokenProvider) -> Self {
         crate::BloomAuth::on(provider).into()
