@@ -1,6 +1,6 @@
 //! The rules for URLs that a secret or a token may be sent to.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{Uri, uri::Scheme};
 
@@ -34,6 +34,12 @@ pub(crate) fn parse(
     if authority.host().is_empty() {
         return error("has no host", "use a form like `https://host/path`");
     }
+    if !is_canonical(authority.host()) {
+        return error(
+            "has an IP address in an unusual form",
+            "write it as `1.2.3.4` or `[2001:db8::1]`, so that all software agrees on it",
+        );
+    }
     if authority.as_str().len() > authority.host().len() && authority.port_u16().is_none() {
         return error("has a port that is none", "use a port from 0 to 65535");
     }
@@ -54,6 +60,26 @@ pub(crate) fn parse(
             "use https: secrets and tokens never travel in the clear",
         ),
     }
+}
+
+/// Whether a host that is an IP address is written in the one form that other
+/// software gives it, or is a name. A host that ends in a number is an address
+/// to browsers and what follows them.
+fn is_canonical(host: &str) -> bool {
+    if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        let address: Result<Ipv6Addr, _> = v6.parse();
+        // Not even standards agree on how an IPv4 address is written in it.
+        return address.is_ok_and(|address| {
+            address.to_ipv4_mapped().is_none() && address.to_string().eq_ignore_ascii_case(v6)
+        });
+    }
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    let is_number = last.is_some_and(|last| {
+        let digits = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+        let is_hexadecimal = digits.is_some_and(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        is_hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    !is_number || host.parse::<Ipv4Addr>().is_ok()
 }
 
 /// Whether the URL's host is this machine: 127.0.0.0/8, `[::1]` or
@@ -106,6 +132,16 @@ mod tests {
             ("https://ho st/", "not a URL"),
             ("https://host/\n", "not a URL"),
             ("https://bl\u{f6}\u{f6}m.dev/", "not a URL"),
+            // Not the same to all who read it.
+            ("https://[0:0:0:0:0:0:0:1]/", "unusual form"),
+            ("https://[::ffff:127.0.0.1]/x", "unusual form"),
+            ("https://127.1/", "unusual form"),
+            ("https://0x7f.1/", "unusual form"),
+            ("https://2130706433/", "unusual form"),
+            ("https://127.0.0.01/", "unusual form"),
+            ("https://1.2.3.4.5/", "unusual form"),
+            ("https://a.0xff/", "unusual form"),
+            ("https://1.2.3.4./", "unusual form"),
         ];
         for (text, problem) in rows {
             let error = parse("token URL", text, true).unwrap_err().to_string();
@@ -127,6 +163,16 @@ mod tests {
             assert!(parse("token URL", text, true).is_ok(), "{text}");
             assert!(parse("token URL", text, false).is_err(), "{text}");
         }
-        assert!(parse("token URL", "https://host:8443/a?b=c", false).is_ok());
+        for text in [
+            "https://host:8443/a?b=c",
+            "https://1.2.3.4/",
+            "https://[2001:db8::1]:8443/",
+            "https://[2001:DB8::1]/",
+            "https://4.example/",
+            "https://host4/",
+            "https://0x.example./",
+        ] {
+            assert!(parse("token URL", text, false).is_ok(), "{text}");
+        }
     }
 }

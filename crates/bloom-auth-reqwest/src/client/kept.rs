@@ -117,14 +117,19 @@ fn keep_body(body: &mut Option<Body>) -> KeptBody {
         return KeptBody::Stream;
     };
     let mut given = pin!(given);
-    let frame = given
-        .as_mut()
-        .poll_frame(&mut Context::from_waker(Waker::noop()));
-    let bytes = match frame {
-        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-        _ => Bytes::new(),
-    };
-    debug_assert_eq!(bytes.len(), length, "a body in memory is one frame");
+    let mut context = Context::from_waker(Waker::noop());
+    let mut bytes = Bytes::new();
+    // All of it comes at once; should that change, it is put together.
+    while bytes.len() < length
+        && let Poll::Ready(Some(Ok(frame))) = given.as_mut().poll_frame(&mut context)
+    {
+        let data = frame.into_data().unwrap_or_default();
+        bytes = if bytes.is_empty() {
+            data
+        } else {
+            [bytes, data].concat().into()
+        };
+    }
     *body = Some(Body::from(bytes.clone()));
     KeptBody::Bytes(bytes)
 }

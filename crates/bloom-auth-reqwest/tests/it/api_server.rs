@@ -148,7 +148,8 @@ fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
 #[cfg(feature = "rustls")]
 type Tls = tokio_rustls::TlsAcceptor;
 #[cfg(not(feature = "rustls"))]
-type Tls = std::convert::Infallible;
+#[derive(Clone)]
+enum Tls {}
 
 async fn accept(listener: TcpListener, tls: Option<Tls>, stage: Arc<Stage>) {
     let mut connections = JoinSet::new();
