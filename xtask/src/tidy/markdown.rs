@@ -60,7 +60,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
 }
 
 enum Target {
-    /// Not a file of ours: the web, or a heading of the same page.
+    /// Not a file of ours: the web, an item of a crate, or a heading of the same page.
     Elsewhere,
     /// Above the root of the repository.
     Outside,
@@ -71,7 +71,10 @@ enum Target {
 fn resolve(from: &str, target: &str) -> Target {
     let target = target.split_whitespace().next().unwrap_or("");
     let target = target.trim_start_matches('<').trim_end_matches('>');
-    if target.contains("://") || target.starts_with("mailto:") || target.starts_with('#') {
+    // What is in documentation leads to items, too; rustdoc checks that.
+    let is_item = target.contains("::");
+    if is_item || target.contains("://") || target.starts_with("mailto:") || target.starts_with('#')
+    {
         return Target::Elsewhere;
     }
     let target = target.split(['#', '?']).next().unwrap_or("");
@@ -130,6 +133,7 @@ mod tests {
              ![i](./other.md) [root](..)
 
 [ref]: ../README.md
+[`item`]: crate::module::item
 ",
             &[],
         );
