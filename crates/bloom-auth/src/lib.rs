@@ -18,6 +18,10 @@
 //! expires. How it meets faults is said at [`TokenProvider`], [`Error`] and
 //! [`Rejection`].
 //!
+//! The [`guide`] has a page for each way to call the API (reqwest, its
+//! middlewares, tower, tonic, axum, any other client, no runtime at all), and for
+//! workers, many tenants, clients without a secret, and tests of your own.
+//!
 //! # Settings
 //!
 //! [`BloomAuth::from_env`] reads these variables. One that is set, but empty,
@@ -143,6 +147,9 @@
 mod auth;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+// Pages to read, and code to test.
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod http_options;
 mod settings;
 
