@@ -2,6 +2,7 @@
 //! it says, and nothing happens until a token is asked for.
 
 mod cached;
+mod called;
 #[cfg(feature = "rustls")]
 mod client_certificate;
 mod emulated;
