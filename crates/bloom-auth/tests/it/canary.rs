@@ -16,6 +16,7 @@ mod keys {
         Vec::new()
     }
 }
+mod requests;
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -74,6 +75,8 @@ fn n_no_secret_and_no_token_is_emitted() {
         // Everybody was listened to.
         for source in [
             "bloom_auth.fetch",
+            "bloom_auth.reject",
+            "bloom_auth.api",
             "hyper_util",
             "rustls",
             "the script says so",
@@ -152,6 +155,7 @@ fn child(plant: bool) -> Vec<String> {
     let tokens = runtime.block_on(async {
         let mut tokens = good_days().await;
         bad_days().await;
+        tokens.extend(requests::days().await);
         tokens.extend(keys::days().await);
         tokens
     });
@@ -261,8 +265,12 @@ async fn bad_days() {
 }
 
 fn report(error: &bloom_auth::Error) {
+    print_chain(error);
+}
+
+fn print_chain(error: &dyn std::error::Error) {
     eprintln!("{error} {error:?} {error:#?}");
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(error) = source {
         eprintln!("{error} {error:?} {error:#?}");
         source = error.source();
