@@ -42,8 +42,9 @@ impl Site {
 
     fn transport(&self, begin: Begin, timeout: Duration) -> ReqwestTransport {
         let builder = begin().with_root_certificate(self.authority.pem());
-        let builder = builder.unwrap().http2().timeout(timeout);
-        builder.build().unwrap()
+        // A handshake takes its time where many are made at once.
+        let builder = builder.unwrap().http2().connect_timeout(LONG);
+        builder.timeout(timeout).build().unwrap()
     }
 
     fn provider(&self, begin: Begin) -> (TokenProvider, ManualClock) {

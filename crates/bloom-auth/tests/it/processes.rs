@@ -151,6 +151,10 @@ fn get_a_token() {
     let auth = BloomAuth::from_env().unwrap();
     let token = runtime.block_on(auth.token()).unwrap();
     say("token", token.expose());
+    say(
+        "cache-errors",
+        &auth.status().counts.cache_errors.to_string(),
+    );
 }
 
 /// A line for the parent.

@@ -109,11 +109,13 @@ fn x6_who_stands_still_while_fetching_is_not_waited_for_for_ever() {
     let token = said(&patient, "token");
     assert_eq!(setup.api_status(&token), 200);
     assert_eq!(setup.token_requests(), 2);
-    // The next one finds what that one has stored.
-    assert_eq!(
-        said(&setup.child(TEST, "get").output().unwrap(), "token"),
-        token
-    );
+    // The next one finds what that one has stored, unless the disk was too slow
+    // for one of them.
+    let next = setup.child(TEST, "get").output().unwrap();
+    let errors = [&patient, &next].map(|output| said(output, "cache-errors"));
+    if errors == ["0", "0"] {
+        assert_eq!(said(&next, "token"), token);
+    }
     // Once he goes on, he gets a token as well, and takes nobody's away.
     signal(&stopped, Signal::CONT);
     let resumed = said(&stopped.wait_with_output().unwrap(), "token");
