@@ -31,7 +31,8 @@ async fn main() -> Result<()> {
 
     let response = api.get("/v2/core/organization").send().await?;
     let organization: Value = response.error_for_status()?.json().await?;
-    println!("GET organization: {}", organization["data"]["type"]);
+    let kind = organization.pointer("/data/type");
+    println!("GET organization: {}", kind.context("not what it was")?);
 
     // The token ends before its time. The API says 401, and the request is sent
     // once more with another one: here nobody notices.

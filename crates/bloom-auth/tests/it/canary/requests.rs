@@ -19,6 +19,7 @@ pub(super) async fn days() -> Vec<String> {
     through_api(&emulator, &auth, &mut tokens).await;
     #[cfg(feature = "middleware")]
     through_middleware(&emulator, &mut tokens).await;
+    #[cfg(feature = "tower")]
     through_layer(&mut tokens).await;
     with_too_small_a_scope(&emulator, &mut tokens).await;
 
