@@ -2,6 +2,7 @@
 //! another one after its restart, and users without a home.
 
 use std::{
+    io::ErrorKind,
     os::unix::{
         fs::PermissionsExt as _,
         process::{CommandExt as _, ExitStatusExt as _},
@@ -174,7 +175,14 @@ fn x16_a_user_without_a_name_and_a_home_keeps_tokens_in_memory() {
         // In no table of users, as in many a container.
         command.uid(54_321).gid(54_321);
     }
-    let output = command.output().unwrap();
+    let output = loop {
+        match command.output() {
+            // A process that another test is about to start has the copy open for
+            // writing, until it is that test's program.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
+            output => break output.unwrap(),
+        }
+    };
     assert_eq!(setup.api_status(&said(&output, "token")), 200);
     assert_eq!(setup.token_requests(), 1);
     let text = String::from_utf8(output.stdout).unwrap();
