@@ -116,8 +116,8 @@ async fn the_api_is_trusted_as_the_authorization_server_is() {
 const CHILD: &str = "BLOOM_AUTH_TEST_CALLED";
 
 /// A host that is not taken for loopback, and from which nothing could leave
-/// the machine: 127.0.0.1 as an IPv6 address.
-const NOT_LOOPBACK: &str = "[::ffff:7f00:1]:1";
+/// the machine: no host at all, or this one.
+const NOT_LOOPBACK: &str = "0.0.0.0:1";
 
 /// Each variable that names a proxy, and whether that is one for https.
 const PROXY_VARIABLES: [(&str, bool); 6] = [
