@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     bearer::{Denied, authorize},
-    body, clock, respond,
+    body, respond,
     state::Shared,
     tokens::TokenFault,
 };
@@ -55,7 +55,7 @@ pub(crate) fn failure(status: StatusCode, title: &str) -> Response {
 }
 
 async fn organization(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    if let Err(denied) = authorize(&shared.tokens, &headers, TO_READ, clock::unix_millis()) {
+    if let Err(denied) = authorize(&shared.tokens, &headers, TO_READ, shared.clock.now()) {
         return deny(&shared, denied);
     }
     let data = json!({
@@ -67,7 +67,7 @@ async fn organization(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> 
 }
 
 async fn consumers(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    if let Err(denied) = authorize(&shared.tokens, &headers, TO_READ, clock::unix_millis()) {
+    if let Err(denied) = authorize(&shared.tokens, &headers, TO_READ, shared.clock.now()) {
         return deny(&shared, denied);
     }
     let body = shared.consumers.list();
@@ -77,12 +77,7 @@ async fn consumers(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Res
 
 async fn add_consumer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    if let Err(denied) = authorize(
-        &shared.tokens,
-        &head.headers,
-        TO_WRITE,
-        clock::unix_millis(),
-    ) {
+    if let Err(denied) = authorize(&shared.tokens, &head.headers, TO_WRITE, shared.clock.now()) {
         return deny(&shared, denied);
     }
     if !is_json(&head.headers) {
@@ -99,7 +94,7 @@ async fn add_consumer(State(shared): State<Arc<Shared>>, request: Request) -> Re
         return failure(StatusCode::BAD_REQUEST, "The body is not a JSON object.");
     };
     let data = json!({
-        "id": shared.random.uuid(),
+        "id": shared.consumer_ids.uuid(),
         "type": "consumer",
         "attributes": attributes,
     });

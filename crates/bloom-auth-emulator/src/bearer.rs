@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn access_tokens_are_judged() {
-        let tokens = Tokens::new("dev-api".into(), "client".into()).unwrap();
+        let tokens = Tokens::new("dev-api".into(), "client".into(), &[1; 32]).unwrap();
         let v1 = tokens.issue("1", "read:consumers write:consumers", 0, 10);
         let v2 = tokens.issue("2", "data-access:all", 0, 10);
         let furnishment = tokens.issue("3", "furnishment:all", 0, 10);

@@ -1,12 +1,18 @@
 //! The settings of an emulator, checked when it starts.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     Emulator, EmulatorError,
     app::App,
     assertion::PublicKey,
+    clock::Clock,
     guard::Guard,
+    random::Seed,
     server::{Listener, Server},
     state::Shared,
     tls::Tls,
@@ -40,6 +46,8 @@ pub struct EmulatorBuilder {
     audience: String,
     token_lifetime: Duration,
     latency: Duration,
+    seed: Option<u64>,
+    clock_stands_at: Option<SystemTime>,
 }
 
 impl EmulatorBuilder {
@@ -52,6 +60,8 @@ impl EmulatorBuilder {
             audience: "dev-api".to_owned(),
             token_lifetime: Duration::from_secs(86_400),
             latency: Duration::ZERO,
+            seed: None,
+            clock_stands_at: None,
         }
     }
 
@@ -116,6 +126,30 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Draws everything random from this seed: client credentials that are not
+    /// [given](Self::client), the ids of tokens and consumers, the key that signs
+    /// tokens, and which requests a fault of some probability is played at.
+    ///
+    /// With the same seed, and a [clock that stands](Self::clock_stands_at), the
+    /// same requests in the same order get the same answers, byte by byte; the
+    /// port and what TLS negotiates are not drawn from it. The default is a seed
+    /// of the operating system. Credentials from a seed of one's own can be
+    /// guessed by whoever may guess the seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Has the emulator's clock stand at this time; it moves by
+    /// [`Emulator::advance_clock`] alone. The default is the system clock.
+    ///
+    /// It is what tokens are dated and expire by, what quotas refill by, and what
+    /// `Date` says. Timeouts and delays are not its matter.
+    pub fn clock_stands_at(mut self, time: SystemTime) -> Self {
+        self.clock_stands_at = Some(time);
+        self
+    }
+
     /// Starts the emulator in the current Tokio runtime, which must have its
     /// I/O and time drivers enabled.
     ///
@@ -129,7 +163,14 @@ impl EmulatorBuilder {
         let key = self.public_key.as_deref().map(PublicKey::from_pem);
         let key = key.transpose().map_err(EmulatorError::public_key)?;
         let scheme = if self.https { "https" } else { "http" };
-        let shared = Arc::new(Shared::new(self.client, key, self.audience, scheme)?);
+        let seed = match self.seed {
+            Some(seed) => Seed::from_number(seed),
+            None => Seed::from_system()?,
+        };
+        let clock = self.clock_stands_at.map(Clock::standing_at);
+        let clock = clock.unwrap_or_default();
+        let shared = Shared::new(self.client, key, self.audience, scheme, &seed, clock)?;
+        let shared = Arc::new(shared);
         shared.set_token_lifetime(self.token_lifetime);
         shared.set_latency(self.latency);
         let (acceptor, ca_pem) = if self.https {
@@ -180,6 +221,7 @@ impl fmt::Debug for EmulatorBuilder {
             .field("audience", &self.audience)
             .field("token_lifetime", &self.token_lifetime)
             .field("latency", &self.latency)
+            .field("clock_stands_at", &self.clock_stands_at)
             .finish_non_exhaustive()
     }
 }

@@ -3,8 +3,8 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    Counts, EmulatorBuilder, EmulatorError, assertion::PublicKey, clock, oauth::Dialect,
-    server::Server, state::Shared,
+    Counts, EmulatorBuilder, EmulatorError, assertion::PublicKey, oauth::Dialect, server::Server,
+    state::Shared,
 };
 
 /// A running emulator.
@@ -109,7 +109,7 @@ impl Emulator {
         reason = "it is called for its effect; `client_secret` has the secret as well"
     )]
     pub fn rotate_secret(&self) -> String {
-        let secret = self.shared.random.client_secret();
+        let secret = self.shared.secrets.client_secret();
         self.shared.client.rotate(secret.clone());
         secret
     }
@@ -130,7 +130,7 @@ impl Emulator {
 
     /// Revokes one access token; nothing happens if it is not of this emulator.
     pub fn revoke(&self, token: &str) {
-        self.shared.tokens.revoke(token, clock::unix_millis());
+        self.shared.tokens.revoke(token, self.shared.clock.now());
     }
 
     /// Revokes every access token issued so far.
@@ -154,6 +154,12 @@ impl Emulator {
     /// The access token is issued, counted and begins to age before the delay.
     pub fn set_latency(&self, latency: Duration) {
         self.shared.set_latency(latency);
+    }
+
+    /// Puts the emulator's clock forward, so that tokens age and quotas refill at
+    /// once. Timeouts and delays are not its matter.
+    pub fn advance_clock(&self, by: Duration) {
+        self.shared.clock.advance(by);
     }
 
     /// What has been counted since the start, at one instant.

@@ -1,16 +1,52 @@
-//! Random identifiers and secrets, from one seed of the operating system.
+//! Random identifiers and secrets, all from one seed.
 
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 
 use crate::EmulatorError;
 
 const ALPHANUMERIC: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// What everything random of one emulator comes from.
+pub(crate) struct Seed(hmac::Key);
+
+impl Seed {
+    /// One that nobody can guess.
+    pub(crate) fn from_system() -> Result<Self, EmulatorError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| EmulatorError::Randomness(Box::new(error)))?;
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &seed)))
+    }
+
+    /// One that anybody can repeat.
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, &number.to_be_bytes()))
+    }
+
+    /// A source of its own for each purpose: what is drawn for one does not
+    /// shift what another gets.
+    pub(crate) fn random(&self, purpose: &str) -> Random {
+        Random {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &self.bytes(purpose)),
+            blocks: AtomicU64::new(0),
+        }
+    }
+
+    /// As many bytes as a key has.
+    pub(crate) fn bytes(&self, purpose: &str) -> [u8; digest::SHA256_OUTPUT_LEN] {
+        let tag = hmac::sign(&self.0, purpose.as_bytes());
+        let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
+        for (byte, drawn) in bytes.iter_mut().zip(tag.as_ref()) {
+            *byte = *drawn;
+        }
+        bytes
+    }
+}
 
 /// HMAC-SHA-256 in counter mode, keyed once: after the start it cannot fail,
 /// which is what lets a secret be rotated without an error to handle.
@@ -20,15 +56,6 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    pub(crate) fn from_system() -> Result<Self, EmulatorError> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| EmulatorError::Randomness(Box::new(error)))?;
-        Ok(Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &seed),
-            blocks: AtomicU64::new(0),
-        })
-    }
-
     /// 32 alphanumeric characters.
     pub(crate) fn client_id(&self) -> String {
         self.text(ALPHANUMERIC, 32)
@@ -58,6 +85,13 @@ impl Random {
             uuid.push(digit);
         }
         uuid
+    }
+
+    /// A number from 0 up to, but not, 1.
+    pub(crate) fn fraction(&self) -> f64 {
+        let [word, ..] = self.block();
+        // As many bits as the number can tell apart.
+        (word >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Every character of the alphabet is as likely as any other: six bits
@@ -100,7 +134,7 @@ mod tests {
 
     #[test]
     fn s12_texts_have_the_promised_shape_and_never_repeat() {
-        let random = Random::from_system().unwrap();
+        let random = Seed::from_system().unwrap().random("test");
         let mut seen = HashSet::new();
         for _ in 0..200 {
             let id = random.client_id();
@@ -121,16 +155,42 @@ mod tests {
     #[test]
     fn s12_two_generators_share_nothing() {
         let (one, other) = (
-            Random::from_system().unwrap(),
-            Random::from_system().unwrap(),
+            Seed::from_system().unwrap().random("test"),
+            Seed::from_system().unwrap().random("test"),
         );
         assert_ne!(one.client_secret(), other.client_secret());
         assert_ne!(one.client_id(), other.client_id());
     }
 
     #[test]
+    fn a_seed_that_is_repeated_repeats_everything() {
+        let texts = |seed: u64, purpose: &str| {
+            let random = Seed::from_number(seed).random(purpose);
+            (random.client_secret(), random.uuid(), random.fraction())
+        };
+        assert_eq!(texts(7, "a"), texts(7, "a"));
+        assert_ne!(texts(7, "a").0, texts(7, "b").0);
+        assert_ne!(texts(7, "a").0, texts(8, "a").0);
+    }
+
+    #[test]
+    fn fractions_are_spread_evenly() {
+        let random = Seed::from_number(0).random("test");
+        let mut tenths = [0_u32; 10];
+        for _ in 0..10_000 {
+            let fraction = random.fraction();
+            assert!((0.0..1.0).contains(&fraction));
+            tenths[(fraction * 10.0) as usize] += 1;
+        }
+        assert!(
+            tenths.iter().all(|tenth| (850..1150).contains(tenth)),
+            "{tenths:?}"
+        );
+    }
+
+    #[test]
     fn uuids_are_of_version_4() {
-        let random = Random::from_system().unwrap();
+        let random = Seed::from_system().unwrap().random("test");
         for _ in 0..50 {
             let uuid = random.uuid();
             let parts: Vec<&str> = uuid.split('-').collect();

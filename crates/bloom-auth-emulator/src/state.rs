@@ -6,8 +6,14 @@ use std::{
 };
 
 use crate::{
-    EmulatorError, api::Consumers, assertion::PublicKey, clock, counts::Counters,
-    credentials::Client, random::Random, tokens::Tokens,
+    EmulatorError,
+    api::Consumers,
+    assertion::PublicKey,
+    clock::{self, Clock},
+    counts::Counters,
+    credentials::Client,
+    random::{Random, Seed},
+    tokens::Tokens,
 };
 
 /// The longest lifetime of an access token: `expires_in` then fits 31 bits.
@@ -17,7 +23,10 @@ const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
 pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) tokens: Tokens,
-    pub(crate) random: Random,
+    pub(crate) clock: Clock,
+    pub(crate) secrets: Random,
+    pub(crate) token_ids: Random,
+    pub(crate) consumer_ids: Random,
     pub(crate) counters: Counters,
     pub(crate) consumers: Consumers,
     /// `https` or `http`.
@@ -32,13 +41,18 @@ impl Shared {
         key: Option<PublicKey>,
         audience: String,
         scheme: &'static str,
+        seed: &Seed,
+        clock: Clock,
     ) -> Result<Self, EmulatorError> {
-        let random = Random::from_system()?;
-        let (id, secret) = client.unwrap_or_else(|| (random.client_id(), random.client_secret()));
+        let secrets = seed.random("client credentials");
+        let (id, secret) = client.unwrap_or_else(|| (secrets.client_id(), secrets.client_secret()));
         Ok(Self {
-            tokens: Tokens::new(audience, id.clone())?,
+            tokens: Tokens::new(audience, id.clone(), &seed.bytes("signing key"))?,
             client: Client::new(id, secret).with_key(key),
-            random,
+            clock,
+            secrets,
+            token_ids: seed.random("token ids"),
+            consumer_ids: seed.random("consumer ids"),
             counters: Counters::default(),
             consumers: Consumers::default(),
             scheme,

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::{
     assertion::Arrival,
-    body, clock,
+    body,
     oauth::{self, Dialect},
     refusal::Refusal,
     respond,
@@ -85,7 +85,7 @@ async fn grant(shared: &Shared, dialect: Dialect, request: Request) -> Result<Va
     // The host is one of ours: others do not get this far.
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let (scheme, host, path) = (shared.scheme, host.unwrap_or_default(), dialect.path());
-    let now = clock::unix_millis();
+    let now = shared.clock.now();
     let scope = oauth::decide(
         dialect,
         &head.headers,
@@ -98,7 +98,7 @@ async fn grant(shared: &Shared, dialect: Dialect, request: Request) -> Result<Va
         },
     )?;
     let lifetime = shared.token_lifetime_millis();
-    let id = shared.random.token_id();
+    let id = shared.token_ids.token_id();
     let token = shared.tokens.issue(&id, &scope, now, lifetime);
     Ok(json!({
         "access_token": token,

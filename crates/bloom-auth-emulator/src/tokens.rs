@@ -56,9 +56,14 @@ struct Revocations {
 }
 
 impl Tokens {
-    pub(crate) fn new(audience: String, subject: String) -> Result<Self, EmulatorError> {
+    /// The seed is that of the key that signs.
+    pub(crate) fn new(
+        audience: String,
+        subject: String,
+        seed: &[u8; 32],
+    ) -> Result<Self, EmulatorError> {
         Ok(Self {
-            signer: Signer::generate()?,
+            signer: Signer::from_seed(seed)?,
             audience,
             subject,
             revocations: Mutex::default(),
@@ -142,7 +147,7 @@ mod tests {
     use super::*;
 
     fn tokens() -> Tokens {
-        Tokens::new("dev-api".into(), "client".into()).unwrap()
+        Tokens::new("dev-api".into(), "client".into(), &[1; 32]).unwrap()
     }
 
     #[test]
