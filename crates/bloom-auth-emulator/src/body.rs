@@ -51,6 +51,17 @@ async fn collect(mut body: Body) -> Result<Vec<u8>, BodyFault> {
     Ok(kept)
 }
 
+/// All of a body that this server has made itself, which cannot fail.
+pub(crate) async fn whole(mut body: Body) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        if let Ok(data) = frame.into_data() {
+            whole.extend_from_slice(&data);
+        }
+    }
+    whole
+}
+
 impl BodyFault {
     pub(crate) fn status(self) -> StatusCode {
         match self {

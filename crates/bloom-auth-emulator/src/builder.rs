@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    Emulator, EmulatorError,
+    Emulator, EmulatorError, FaultRule, Scenario, TokenQuota,
+    admin::Admin,
     app::App,
     assertion::PublicKey,
     clock::Clock,
@@ -48,6 +49,11 @@ pub struct EmulatorBuilder {
     latency: Duration,
     seed: Option<u64>,
     clock_stands_at: Option<SystemTime>,
+    faults: Vec<FaultRule>,
+    scenario: Option<Scenario>,
+    quotas: Vec<TokenQuota>,
+    /// Whether there is an admin endpoint, and the token that it asks for.
+    admin: Option<Option<String>>,
 }
 
 impl EmulatorBuilder {
@@ -62,6 +68,10 @@ impl EmulatorBuilder {
             latency: Duration::ZERO,
             seed: None,
             clock_stands_at: None,
+            faults: Vec::new(),
+            scenario: None,
+            quotas: Vec::new(),
+            admin: None,
         }
     }
 
@@ -150,6 +160,59 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Plays a fault from the start, after those that were given before. See
+    /// [`Emulator::set_fault`].
+    pub fn fault(mut self, rule: impl Into<FaultRule>) -> Self {
+        self.faults.push(rule.into());
+        self
+    }
+
+    /// Plays this scenario from the start. See [`Emulator::set_scenario`].
+    pub fn scenario(mut self, scenario: Scenario) -> Self {
+        self.scenario = Some(scenario);
+        self
+    }
+
+    /// Grants so many tokens in a period, next to the quotas that were given
+    /// before; beyond that a token request gets status 429, `Retry-After`, and
+    /// an error in the dialect of its endpoint.
+    ///
+    /// Good answers tell how much is left: those of V1 in `X-RateLimit-*` and
+    /// `Auth0-Client-Quota-Limit`, as Auth0, those of V2 in `X-RateLimit-*`, as a
+    /// gateway before Hydra.
+    ///
+    /// ```
+    /// use bloom_auth_emulator::{Emulator, TokenQuota};
+    ///
+    /// // What Auth0 is known to grant.
+    /// let builder = Emulator::builder()
+    ///     .token_quota(TokenQuota::per_hour(10))
+    ///     .token_quota(TokenQuota::per_day(50));
+    /// # let _ = builder;
+    /// ```
+    pub fn token_quota(mut self, quota: TokenQuota) -> Self {
+        self.quotas.push(quota);
+        self
+    }
+
+    /// Serves the [admin endpoint](crate#the-admin-endpoint), which there is not
+    /// by default.
+    ///
+    /// Every program on this machine can use it, and with it read the client
+    /// secret: see [`admin_token`](Self::admin_token).
+    pub fn admin(mut self) -> Self {
+        self.admin = Some(self.admin.flatten());
+        self
+    }
+
+    /// Serves the admin endpoint to those whose requests carry
+    /// `Authorization: Bearer` and this token, which may not be empty nor have
+    /// control characters.
+    pub fn admin_token(mut self, token: impl Into<String>) -> Self {
+        self.admin = Some(Some(token.into()));
+        self
+    }
+
     /// Starts the emulator in the current Tokio runtime, which must have its
     /// I/O and time drivers enabled.
     ///
@@ -173,6 +236,16 @@ impl EmulatorBuilder {
         let shared = Arc::new(shared);
         shared.set_token_lifetime(self.token_lifetime);
         shared.set_latency(self.latency);
+        shared.quotas.set(&self.quotas);
+        for rule in self.faults {
+            shared.faults.add(rule);
+        }
+        if let Some(scenario) = self.scenario {
+            shared.faults.start(scenario);
+        }
+        let admin = self
+            .admin
+            .map(|token| Admin::new(token.as_deref(), Arc::clone(&shared)));
         let (acceptor, ca_pem) = if self.https {
             let tls = Tls::generate()?;
             (Some(tls.acceptor), Some(tls.ca_pem))
@@ -183,7 +256,7 @@ impl EmulatorBuilder {
             .await
             .map_err(|source| EmulatorError::Bind { port, source })?;
         let guard = Guard::new(listener.address().port(), self.https);
-        let app = App::new(Arc::clone(&shared), guard);
+        let app = App::new(Arc::clone(&shared), guard, admin);
         Ok(Emulator::new(
             shared,
             Server::start(listener, app, acceptor),
@@ -200,6 +273,7 @@ impl EmulatorBuilder {
             ("client id", id),
             ("client secret", secret),
             ("audience", Some(&self.audience)),
+            ("admin token", self.admin.as_ref().and_then(Option::as_ref)),
         ] {
             let problem = match value {
                 Some(value) if value.is_empty() => "is empty",
@@ -222,6 +296,9 @@ impl fmt::Debug for EmulatorBuilder {
             .field("token_lifetime", &self.token_lifetime)
             .field("latency", &self.latency)
             .field("clock_stands_at", &self.clock_stands_at)
+            .field("faults", &self.faults)
+            .field("quotas", &self.quotas)
+            .field("admin", &self.admin.is_some())
             .finish_non_exhaustive()
     }
 }

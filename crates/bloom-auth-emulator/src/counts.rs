@@ -18,7 +18,8 @@ pub struct Counts {
     /// issued, so also when the client hangs up before it has the answer.
     pub tokens_issued: u64,
     /// Token requests that were refused, for whatever reason. One whose sender
-    /// hung up before it was decided is in neither of the two.
+    /// hung up before it was decided is in neither of the two, nor is one that
+    /// a fault was played at before it was decided.
     pub token_requests_refused: u64,
     /// API requests answered with a 2xx status.
     pub api_authorized: u64,
@@ -29,6 +30,8 @@ pub struct Counts {
     /// API requests answered with 401 because the access token they carried has
     /// expired; [`api_unauthorized`](Self::api_unauthorized) contains these.
     pub api_expired: u64,
+    /// Requests and connections that a [fault](crate::Fault) was played at.
+    pub faults_played: u64,
 }
 
 /// The live counters behind [`Counts`].

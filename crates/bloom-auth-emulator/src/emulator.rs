@@ -3,8 +3,8 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    Counts, EmulatorBuilder, EmulatorError, assertion::PublicKey, oauth::Dialect, server::Server,
-    state::Shared,
+    Counts, EmulatorBuilder, EmulatorError, FaultRule, FaultStatus, Scenario, TokenQuota,
+    assertion::PublicKey, oauth::Dialect, server::Server, state::Shared,
 };
 
 /// A running emulator.
@@ -109,9 +109,7 @@ impl Emulator {
         reason = "it is called for its effect; `client_secret` has the secret as well"
     )]
     pub fn rotate_secret(&self) -> String {
-        let secret = self.shared.secrets.client_secret();
-        self.shared.client.rotate(secret.clone());
-        secret
+        self.shared.rotate_secret()
     }
 
     /// Replaces the client's public key by this one, or registers it if there was
@@ -154,6 +152,48 @@ impl Emulator {
     /// The access token is issued, counted and begins to age before the delay.
     pub fn set_latency(&self, latency: Duration) {
         self.shared.set_latency(latency);
+    }
+
+    /// Plays a fault, after those that are set already.
+    ///
+    /// ```
+    /// use bloom_auth_emulator::{Emulator, FaultRule};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().plain_http().start().await?;
+    /// // The next two token requests fail, and then every tenth hangs.
+    /// emulator.set_fault("server-error:next=2".parse::<FaultRule>()?);
+    /// emulator.set_fault("no-answer:every=10".parse::<FaultRule>()?);
+    /// assert_eq!(emulator.faults().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_fault(&self, rule: impl Into<FaultRule>) {
+        self.shared.faults.add(rule.into());
+    }
+
+    /// Starts a scenario from its first steps, in the place of one that is under
+    /// way.
+    pub fn set_scenario(&self, scenario: Scenario) {
+        self.shared.faults.start(scenario);
+    }
+
+    /// Sets no fault and no scenario any more.
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
+    }
+
+    /// The faults that are set, in their order, and how often each was played.
+    #[must_use]
+    pub fn faults(&self) -> Vec<FaultStatus> {
+        self.shared.faults.statuses()
+    }
+
+    /// Grants so many tokens in each of these periods from now on, and forgets
+    /// what was counted so far; with none, as many as are asked for.
+    pub fn set_token_quotas(&self, quotas: &[TokenQuota]) {
+        self.shared.quotas.set(quotas);
     }
 
     /// Puts the emulator's clock forward, so that tokens age and quotas refill at

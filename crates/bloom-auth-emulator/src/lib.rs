@@ -81,6 +81,7 @@
 // On docs.rs, items say which feature they need.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod admin;
 mod api;
 mod app;
 mod assertion;
@@ -93,19 +94,34 @@ mod counts;
 mod credentials;
 mod emulator;
 mod error;
+mod fault;
+mod faults;
 mod form;
 mod guard;
 mod jws;
+mod log;
 mod oauth;
+mod quota;
 mod random;
 mod refusal;
 mod respond;
+mod rule;
+mod scenario;
 mod server;
 mod state;
 mod tls;
 mod token_endpoint;
 mod tokens;
+mod wire;
 
 pub use self::{
-    builder::EmulatorBuilder, counts::Counts, emulator::Emulator, error::EmulatorError,
+    builder::EmulatorBuilder,
+    counts::Counts,
+    emulator::Emulator,
+    error::EmulatorError,
+    fault::{Endpoint, Fault, FaultError},
+    faults::FaultStatus,
+    quota::TokenQuota,
+    rule::{FaultRule, Schedule},
+    scenario::{Scenario, ScenarioError},
 };

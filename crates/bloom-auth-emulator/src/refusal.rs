@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     assertion::AssertionFault, body::BodyFault, form::FormError, guard::Unwelcome, oauth::Dialect,
+    quota::Standing,
 };
 
 /// Why a token request is refused.
@@ -33,6 +34,8 @@ pub(crate) enum Refusal {
     AudienceUnknown(String),
     ScopeMissing,
     ScopeUnknown,
+    /// There is no token left in the quota.
+    Quota(Standing),
 }
 
 /// An error answer of a token endpoint.
@@ -58,6 +61,9 @@ impl Refusal {
     }
 
     pub(crate) fn answer(&self, dialect: Dialect) -> ErrorAnswer {
+        if let (Self::Quota(_), Dialect::V2) = (self, dialect) {
+            return gateway_answer();
+        }
         let (status, error, description) = self.common(dialect);
         let mut body = json!({ "error": error, "error_description": description });
         if dialect == Dialect::V2
@@ -137,6 +143,11 @@ impl Refusal {
                 "invalid_scope",
                 "The parameter scope is missing.".into(),
             ),
+            (Self::Quota(_), _) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "The client has used up its token quota.".into(),
+            ),
             (Self::ScopeUnknown, _) => (
                 StatusCode::BAD_REQUEST,
                 "invalid_scope",
@@ -159,6 +170,21 @@ impl Refusal {
             Self::GrantMissing | Self::GrantUnsupported => "Send grant_type=client_credentials.",
             _ => "Make sure that the request is well formed.",
         }
+    }
+}
+
+/// Hydra knows no quotas: a gateway before it does, and that knows no OAuth.
+fn gateway_answer() -> ErrorAnswer {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let error = json!({
+        "code": status.as_u16(),
+        "status": "Too Many Requests",
+        "message": "The rate limit of this client is exceeded.",
+    });
+    ErrorAnswer {
+        status,
+        body: json!({ "error": error }),
+        challenge: false,
     }
 }
 

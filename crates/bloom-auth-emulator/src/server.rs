@@ -4,7 +4,6 @@ use std::{
     future::poll_fn,
     io,
     net::{Ipv4Addr, SocketAddr},
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
@@ -13,7 +12,7 @@ use std::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
@@ -21,7 +20,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::app::App;
+use crate::{
+    app::{App, Reply},
+    wire::{self, Script, Wire},
+};
 
 /// More connections than these wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 1024;
@@ -159,6 +161,9 @@ async fn connection(
 ) {
     // It only makes answers slower where it cannot be set.
     let _ = stream.set_nodelay(true);
+    if let Some(script) = app.greet() {
+        return play(stream, script, stopped).await;
+    }
     let Some(tls) = tls else {
         return serve(stream, app, stopped).await;
     };
@@ -171,29 +176,59 @@ async fn connection(
     }
 }
 
-async fn serve<S>(stream: S, app: Arc<App>, mut stopped: watch::Receiver<()>)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let service = service_fn(move |request| {
-        let app = Arc::clone(&app);
-        async move { app.answer(request).await }
+async fn serve<S: Wire>(stream: S, app: Arc<App>, mut stopped: watch::Receiver<()>) {
+    // Where the service leaves a script, when it takes the connection away from
+    // hyper by an error.
+    let taken = Arc::new(Mutex::new(None));
+    let service = service_fn(|request| {
+        let (app, taken) = (Arc::clone(&app), Arc::clone(&taken));
+        Box::pin(async move {
+            match app.answer(request).await {
+                Reply::Response(response) => Ok(response),
+                Reply::Script(script) => {
+                    *taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(script);
+                    Err(Taken)
+                }
+            }
+        })
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        // The emulator's own clock dates its answers.
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service);
     let mut stopping = false;
-    loop {
+    let ended = loop {
         tokio::select! {
-            // Errors of a connection are the client's doing; it sees them itself.
-            _ = connection.as_mut() => break,
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
             _ = stopped.changed(), if !stopping => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
         }
+    };
+    let mut stream = connection.into_parts().io.into_inner();
+    let script = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match script {
+        Some(script) if !stopping => play(stream, script, stopped).await,
+        // Errors of a connection are the client's doing; it sees them itself.
+        None if ended.is_ok() => {
+            let _ = stream.shutdown().await;
+        }
+        _ => {}
     }
 }
+
+/// Plays the script, unless the server is stopped.
+async fn play(stream: impl Wire, script: Script, mut stopped: watch::Receiver<()>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = wire::play(stream, script) => {}
+    }
+}
+
+/// The connection is not hyper's any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is taken by a fault")]
+struct Taken;

@@ -1,7 +1,11 @@
 //! What all connections share.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +16,8 @@ use crate::{
     clock::{self, Clock},
     counts::Counters,
     credentials::Client,
+    faults::Faults,
+    quota::Quotas,
     random::{Random, Seed},
     tokens::Tokens,
 };
@@ -19,7 +25,6 @@ use crate::{
 /// The longest lifetime of an access token: `expires_in` then fits 31 bits.
 const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) tokens: Tokens,
@@ -31,8 +36,12 @@ pub(crate) struct Shared {
     pub(crate) consumers: Consumers,
     /// `https` or `http`.
     pub(crate) scheme: &'static str,
+    pub(crate) faults: Faults,
+    pub(crate) quotas: Quotas,
     token_lifetime_millis: AtomicU64,
     latency_millis: AtomicU64,
+    /// The body of the last token response.
+    previous: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -58,6 +67,9 @@ impl Shared {
             scheme,
             token_lifetime_millis: AtomicU64::new(0),
             latency_millis: AtomicU64::new(0),
+            faults: Faults::new(seed.random("faults")),
+            quotas: Quotas::default(),
+            previous: Mutex::default(),
         })
     }
 
@@ -77,5 +89,28 @@ impl Shared {
     pub(crate) fn set_latency(&self, latency: Duration) {
         let millis = clock::saturating_millis(latency);
         self.latency_millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// Replaces the client secret by a new random one.
+    pub(crate) fn rotate_secret(&self) -> String {
+        let secret = self.secrets.client_secret();
+        self.client.rotate(secret.clone());
+        secret
+    }
+
+    pub(crate) fn previous(&self) -> Option<String> {
+        let previous = self.previous.lock();
+        previous.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_previous(&self, body: Option<String>) {
+        *self.previous.lock().unwrap_or_else(PoisonError::into_inner) = body;
+    }
+}
+
+/// The last token response holds a token.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

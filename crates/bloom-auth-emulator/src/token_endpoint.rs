@@ -18,6 +18,7 @@ use crate::{
     assertion::Arrival,
     body,
     oauth::{self, Dialect},
+    quota::Standing,
     refusal::Refusal,
     respond,
     state::Shared,
@@ -49,8 +50,12 @@ pub(crate) fn refuse(refusal: &Refusal, dialect: Dialect) -> Response {
             HeaderValue::from_static("Basic realm=\"bloom-auth-emulator\""),
         );
     }
-    if *refusal == Refusal::Method {
-        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    match refusal {
+        Refusal::Method => {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        Refusal::Quota(standing) => standing.write_refused(dialect, headers),
+        _ => {}
     }
     response
 }
@@ -58,9 +63,14 @@ pub(crate) fn refuse(refusal: &Refusal, dialect: Dialect) -> Response {
 async fn token(shared: &Shared, dialect: Dialect, request: Request) -> Response {
     let counted = request.method() == http::Method::POST;
     let response = match grant(shared, dialect, request).await {
-        Ok(body) => {
+        Ok((body, standing)) => {
             shared.counters.record(|counts| counts.tokens_issued += 1);
-            uncached(StatusCode::OK, &body)
+            shared.set_previous(Some(body.to_string()));
+            let mut response = uncached(StatusCode::OK, &body);
+            if let Some(standing) = standing {
+                standing.write(dialect, response.headers_mut());
+            }
+            response
         }
         Err(refusal) => {
             if counted {
@@ -78,7 +88,12 @@ async fn token(shared: &Shared, dialect: Dialect, request: Request) -> Response 
     response
 }
 
-async fn grant(shared: &Shared, dialect: Dialect, request: Request) -> Result<Value, Refusal> {
+/// The token response, and how the quotas then stand, if there are any.
+async fn grant(
+    shared: &Shared,
+    dialect: Dialect,
+    request: Request,
+) -> Result<(Value, Option<Standing>), Refusal> {
     let (head, body) = request.into_parts();
     oauth::check_head(&head.method, &head.headers)?;
     let body = body::read(body).await?;
@@ -97,15 +112,17 @@ async fn grant(shared: &Shared, dialect: Dialect, request: Request) -> Result<Va
             unix_millis: now,
         },
     )?;
+    let standing = shared.quotas.take(now).map_err(Refusal::Quota)?;
     let lifetime = shared.token_lifetime_millis();
     let id = shared.token_ids.token_id();
     let token = shared.tokens.issue(&id, &scope, now, lifetime);
-    Ok(json!({
+    let body = json!({
         "access_token": token,
         "scope": scope,
         "expires_in": lifetime / 1000,
         "token_type": "Bearer",
-    }))
+    });
+    Ok((body, standing))
 }
 
 /// RFC 6749, section 5.1, asks for both headers against caches; errors get them
