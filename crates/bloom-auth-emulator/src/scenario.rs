@@ -19,7 +19,7 @@ use crate::{Endpoint, Fault, FaultRule, Schedule, rule::When};
 ///
 /// let scenario = Scenario::parse(
 ///     r#"
-///     # Two requests fail, one gets through, and then half of them are slow.
+///     ## Two requests fail, one gets through, and then half of them are slow.
 ///     [[step]]
 ///     fault = "unavailable"
 ///     count = 2
@@ -31,7 +31,7 @@ use crate::{Endpoint, Fault, FaultRule, Schedule, rule::When};
 ///     fault = "slow-body"
 ///     probability = 0.5
 ///
-///     # The API goes its own way.
+///     ## The API goes its own way.
 ///     [[step]]
 ///     fault = "api-invalid-token"
 ///     at = "api"

@@ -1,7 +1,10 @@
 //! From a fault and the answer that is due to what is sent.
 
 use axum::response::Response;
-use http::StatusCode;
+use http::{
+    StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use serde_json::json;
 
 use super::{
@@ -80,7 +83,10 @@ impl Silence {
 impl Answered {
     pub(crate) async fn of(response: Response) -> Self {
         let (head, body) = response.into_parts();
+        // The framing is not the answer's matter.
+        let framing = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
         let headers = head.headers.iter();
+        let headers = headers.filter(|(name, _)| !framing.contains(name));
         Self {
             status: head.status.as_u16(),
             headers: headers
