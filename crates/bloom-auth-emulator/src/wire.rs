@@ -42,6 +42,9 @@ pub(crate) enum Step {
     Drip(Vec<u8>, Duration),
     /// The same bytes so many times.
     Repeat(Vec<u8>, u32),
+    /// The same bytes over and over, with a pause after each time, until the
+    /// other side hangs up.
+    Pulse(Vec<u8>, Duration),
     Wait(Duration),
     /// Nothing, until the other side hangs up.
     Silence,
@@ -107,6 +110,10 @@ async fn steps(wire: &mut impl Wire, steps: Vec<Step>) -> io::Result<()> {
                 }
                 wire.flush().await?;
             }
+            Step::Pulse(bytes, pause) => loop {
+                send(wire, &bytes).await?;
+                wait(wire, pause).await?;
+            },
             Step::Wait(time) => wait(wire, time).await?,
             Step::Silence => wait(wire, LONGEST_SILENCE).await?,
         }

@@ -37,11 +37,8 @@ fn changed(change: &Change, body: &[u8], setting: Setting<'_>) -> Vec<u8> {
             let unknown = (0..*count).map(|number| (format!("unknown_{number}"), "1".to_owned()));
             fields.0.extend(unknown);
         }
-        Change::Nested(depth) => {
-            fields.set(
-                "unknown",
-                &["[".repeat(*depth), "]".repeat(*depth)].concat(),
-            );
+        Change::Nested(name, depth) => {
+            fields.set(name, &["[".repeat(*depth), "]".repeat(*depth)].concat());
         }
         Change::Before(bytes) => return [bytes, body].concat(),
         Change::After(bytes) => return [body, bytes].concat(),

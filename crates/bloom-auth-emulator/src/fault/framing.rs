@@ -94,10 +94,9 @@ fn steps(framing: Framing, due: &Answered, setting: Setting<'_>) -> Vec<Step> {
             Step::Repeat(INTERIM.to_vec(), 3),
             Step::Send([&head, body].concat()),
         ],
-        Framing::EndlessInterim => vec![
-            Step::Repeat(INTERIM.repeat(100), 10_000),
-            Step::Send([&head, body].concat()),
-        ],
+        Framing::EndlessInterim => {
+            vec![Step::Pulse(INTERIM.repeat(64), Duration::from_millis(10))]
+        }
         Framing::EndlessBody => vec![
             other("", b"{\"endless\":\""),
             Step::Repeat(vec![b'x'; 64 * KIB], 16 * 1024),

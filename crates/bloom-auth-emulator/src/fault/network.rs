@@ -197,7 +197,7 @@ pub(super) static TABLE: &[Entry] = &[
         "endless-interim-answers",
         "N17",
         Framing::EndlessInterim,
-        "A million interim answers (103) precede a good one.",
+        "64 interim answers (103) come every 10 ms until the client hangs up.",
     ),
     instead(
         "unasked-upgrade",

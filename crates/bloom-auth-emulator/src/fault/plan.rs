@@ -66,7 +66,7 @@ pub(crate) enum Change {
     /// So many fields that nobody knows.
     Fields(usize),
     /// A field with arrays in each other, so deep.
-    Nested(usize),
+    Nested(&'static str, usize),
     Before(&'static [u8]),
     After(&'static [u8]),
     Body(&'static [u8]),

@@ -256,8 +256,14 @@ pub(super) static TABLE: &[Entry] = &[
     changed!(
         "deep-nesting",
         "P29",
-        [Nested(100_000)],
+        [Nested("unknown", 100_000)],
         "A field that nobody knows has 100,000 lists in each other."
+    ),
+    changed!(
+        "deep-token",
+        "P29",
+        [Nested("access_token", 100_000)],
+        "The access token is 100,000 lists in each other."
     ),
     changed!(
         "trailing-data",

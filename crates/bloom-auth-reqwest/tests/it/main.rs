@@ -13,6 +13,8 @@ mod conformance;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 #[cfg(feature = "middleware")]
