@@ -59,6 +59,74 @@
 //! its tokens. The bodies of the API's good answers are the emulator's own:
 //! Bloom's are not at hand.
 //!
+//! # Faults
+//!
+//! What goes wrong with real servers can be made to go wrong here: a [`Fault`] has
+//! a name, such as `server-error`, `slow-body` or `duplicate-token`, and stands
+//! for a row of the project's table of faults. A [`FaultRule`] says where it is
+//! played and by which [`Schedule`]; a [`Scenario`] has faults in steps, read from
+//! a file. Both are given to the [builder](EmulatorBuilder::fault), or
+//! [while it runs](Emulator::set_fault).
+//!
+//! ```
+//! use bloom_auth_emulator::{Emulator, Fault, FaultRule};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let emulator = Emulator::builder()
+//!     .plain_http()
+//!     // The first two token requests fail, then one in five is slow.
+//!     .fault("unavailable:first=2".parse::<FaultRule>()?)
+//!     .fault("slow-body:probability=0.2".parse::<FaultRule>()?)
+//!     // Every third call of the API is refused.
+//!     .fault("api-invalid-token:every=3".parse::<FaultRule>()?)
+//!     // The same run every time.
+//!     .seed(7)
+//!     .start()
+//!     .await?;
+//!
+//! for fault in Fault::all() {
+//!     println!("{fault:28} {:4} {}", fault.row(), fault.description());
+//! }
+//! # drop(emulator);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Requests are met before they are looked at, so a fault needs no good
+//! credentials; one that changes a good answer leaves a refusal as it is. After a
+//! fault the connection ends.
+//!
+//! # The admin endpoint
+//!
+//! For those who have no handle, as in another process, there is an endpoint at
+//! the same port if [the builder is told so](EmulatorBuilder::admin). It speaks
+//! JSON, whatever content type a request says it has, and answers errors like the
+//! API. The lines below go to an emulator with plain HTTP at port 4000, whose
+//! [admin token](EmulatorBuilder::admin_token) is in `$ADMIN`.
+//!
+//! ```sh
+//! alias emulator='curl --silent --header "Authorization: Bearer $ADMIN"'
+//! base=http://127.0.0.1:4000/_emulator
+//!
+//! # Every fault that there is, and those that are set, with their counts.
+//! emulator $base/faults
+//! # One more; clear all, and the scenario with them.
+//! emulator $base/faults --data '{"rule": "server-error:next=2"}'
+//! emulator $base/faults --request DELETE
+//! # A scenario from a file.
+//! emulator $base/scenario --data-binary @scenario.toml
+//! # What has happened so far.
+//! emulator $base/counts
+//! # Revoke all tokens; have a new client secret, which is in the answer.
+//! emulator $base/revoke --request POST
+//! emulator $base/rotate --request POST
+//! # How long tokens stand, and how long a token endpoint waits.
+//! emulator $base/settings --data '{"token_lifetime_ms": 60000, "latency_ms": 200}'
+//! # An hour passes.
+//! emulator $base/clock --data '{"advance_ms": 3600000}'
+//! ```
+//!
 //! # What it bounds
 //!
 //! A body may have 64 KiB (413 beyond). A client may take 10 seconds for its TLS
@@ -73,9 +141,11 @@
 //! It binds 127.0.0.1 and nothing else, makes its certificate authority, its
 //! signing key and its client credentials anew at every start, refuses requests
 //! with a foreign `Host` (DNS rebinding) or with any `Origin` (a browser), and
-//! logs neither secrets nor tokens at any level: one `DEBUG` event of the target
-//! `bloom_auth_emulator` for each request, with its method, path and status. Its tokens name the issuer
-//! `https://emulator.bloom-auth.invalid/`, which no real server can be.
+//! logs neither secrets nor tokens at any level. There is one `DEBUG` event of the
+//! target `bloom_auth_emulator` for each request, with its `method`, `path` and
+//! `status`, and the name of the `fault` if one was played. Its tokens name the
+//! issuer `https://emulator.bloom-auth.invalid/`, which no real server can be. The
+//! admin endpoint is off unless it is asked for, and refuses whom the rest refuses.
 
 #![forbid(unsafe_code)]
 // On docs.rs, items say which feature they need.

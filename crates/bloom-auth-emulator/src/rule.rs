@@ -137,7 +137,7 @@ impl Schedule {
     #[must_use]
     pub fn probability(probability: f64) -> Self {
         // `max` takes the number where the other is none.
-        Self(When::Probability(probability.max(0.0).min(1.0)))
+        Self(When::Probability(probability.max(0.0).clamp(0.0, 1.0)))
     }
 }
 

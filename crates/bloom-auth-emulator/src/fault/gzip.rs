@@ -43,7 +43,7 @@ struct Bits(Vec<u8>, u32);
 impl Bits {
     fn push(&mut self, bits: u32, count: u32) {
         for index in 0..count {
-            if self.1 % 8 == 0 {
+            if self.1.is_multiple_of(8) {
                 self.0.push(0);
             }
             if let Some(last) = self.0.last_mut() {
