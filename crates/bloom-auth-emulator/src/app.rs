@@ -13,7 +13,7 @@ use crate::{
     admin::{self, Admin},
     api, body,
     body::BodyFault,
-    fault::{Answered, Setting},
+    fault::{Answered, Certificate, Plan, Setting},
     guard::{Guard, Unwelcome},
     log::{self, LogLine},
     oauth::Dialect,
@@ -39,6 +39,13 @@ pub(crate) enum Reply {
     Script(Script),
 }
 
+/// What is done to a connection before anything is read.
+pub(crate) enum Greeting {
+    Script(Script),
+    /// It goes on with this certificate.
+    Certificate(Certificate),
+}
+
 /// What a request is, as far as its line tells.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -61,11 +68,15 @@ impl App {
     }
 
     /// What is to be done to a connection before anything is read.
-    pub(crate) fn greet(&self) -> Option<Script> {
+    pub(crate) fn greet(&self) -> Option<Greeting> {
         let fault = self.shared.faults.next(Endpoint::Connection)?;
-        log::broken_connection(fault);
+        log::fault_at_connection(fault);
         self.count_fault();
-        fault.plan().script(None, self.setting(&[], None))
+        if let Plan::Certificate(certificate) = fault.plan() {
+            return Some(Greeting::Certificate(*certificate));
+        }
+        let script = fault.plan().script(None, self.setting(&[], None));
+        script.map(Greeting::Script)
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reply {

@@ -142,7 +142,7 @@ impl EmulatorBuilder {
     ///
     /// With the same seed, and a [clock that stands](Self::clock_stands_at), the
     /// same requests in the same order get the same answers, byte by byte; the
-    /// port and what TLS negotiates are not drawn from it. The default is a seed
+    /// port, the certificates and what TLS negotiates are not drawn from it. The default is a seed
     /// of the operating system. Credentials from a seed of one's own can be
     /// guessed by whoever may guess the seed.
     pub fn seed(mut self, seed: u64) -> Self {
@@ -246,9 +246,9 @@ impl EmulatorBuilder {
         let admin = self
             .admin
             .map(|token| Admin::new(token.as_deref(), Arc::clone(&shared)));
-        let (acceptor, ca_pem) = if self.https {
+        let (acceptors, ca_pem) = if self.https {
             let tls = Tls::generate()?;
-            (Some(tls.acceptor), Some(tls.ca_pem))
+            (Some(tls.acceptors), Some(tls.ca_pem))
         } else {
             (None, None)
         };
@@ -259,7 +259,7 @@ impl EmulatorBuilder {
         let app = App::new(Arc::clone(&shared), guard, admin);
         Ok(Emulator::new(
             shared,
-            Server::start(listener, app, acceptor),
+            Server::start(listener, app, acceptors),
             ca_pem,
         ))
     }

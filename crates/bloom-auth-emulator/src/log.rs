@@ -51,10 +51,10 @@ impl Drop for LogLine {
     }
 }
 
-/// The event of a connection that was broken before any request.
-pub(crate) fn broken_connection(fault: Fault) {
+/// The event of a connection that met a fault before any request.
+pub(crate) fn fault_at_connection(fault: Fault) {
     let fault = fault.name();
-    tracing::debug!(target: "bloom_auth_emulator", fault, "broke a connection");
+    tracing::debug!(target: "bloom_auth_emulator", fault, "played a fault at a connection");
 }
 
 /// Whatever else stands in a request line may be a secret gone astray.

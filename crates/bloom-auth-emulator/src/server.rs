@@ -18,10 +18,10 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    app::{App, Reply},
+    app::{App, Greeting, Reply},
+    tls::Acceptors,
     wire::{self, Script, Wire},
 };
 
@@ -92,7 +92,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(listener: Listener, app: App, tls: Option<TlsAcceptor>) -> Self {
+    pub(crate) fn start(listener: Listener, app: App, tls: Option<Acceptors>) -> Self {
         let listener = Arc::new(listener);
         let (stop, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
@@ -126,7 +126,7 @@ impl Drop for Server {
 async fn accept(
     listener: Arc<Listener>,
     app: Arc<App>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Acceptors>,
     mut stopped: watch::Receiver<()>,
 ) {
     let mut connections = JoinSet::new();
@@ -156,18 +156,23 @@ async fn accept(
 async fn connection(
     stream: TcpStream,
     app: Arc<App>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Acceptors>,
     mut stopped: watch::Receiver<()>,
 ) {
     // It only makes answers slower where it cannot be set.
     let _ = stream.set_nodelay(true);
-    if let Some(script) = app.greet() {
-        return play(stream, script, stopped).await;
-    }
-    let Some(tls) = tls else {
-        return serve(stream, app, stopped).await;
+    let greeting = app.greet();
+    let acceptor = match (&tls, greeting) {
+        (_, Some(Greeting::Script(script))) => return play(stream, script, stopped).await,
+        (Some(tls), Some(Greeting::Certificate(certificate))) => tls.with(certificate),
+        // Without TLS there is no certificate to be wrong: the connection ends.
+        (None, Some(Greeting::Certificate(_))) => {
+            return play(stream, Script::close(), stopped).await;
+        }
+        (Some(tls), None) => &tls.good,
+        (None, None) => return serve(stream, app, stopped).await,
     };
-    let handshake = timeout(HANDSHAKE_TIME, tls.accept(stream));
+    let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream));
     tokio::select! {
         _ = stopped.changed() => {}
         shaken = handshake => if let Ok(Ok(stream)) = shaken {

@@ -53,13 +53,15 @@ impl Plan {
         !matches!(self, Self::Changed(_)) || (200..300).contains(&status)
     }
 
-    /// What is sent; `None` if the answer that is due is missing and needed.
+    /// What is sent; `None` if the answer that is due is missing and needed, and
+    /// for certificates, which come before.
     pub(crate) fn script(&self, due: Option<Answered>, setting: Setting<'_>) -> Option<Script> {
         Some(match self {
             Self::Silent(silence) => silence.script(),
             Self::Instead(answer) => answer.answered(setting).closing(setting),
             Self::Changed(changes) => change::script(changes, due?, setting),
             Self::Framed(framing) => framing::script(*framing, &due?, setting),
+            Self::Certificate(_) => return None,
         })
     }
 }

@@ -17,7 +17,7 @@ use std::{fmt, str::FromStr};
 
 pub(crate) use self::{
     answer::{Answered, Setting},
-    plan::Plan,
+    plan::{Certificate, Plan},
 };
 
 /// Something that goes wrong, by its name.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Endpoint, Entry,
-    plan::{Answer, Change, Content, Framing, Plan, Silence, Value},
+    plan::{Answer, Certificate, Change, Content, Framing, Plan, Silence, Value},
 };
 
 const BOTH: &[Endpoint] = &[Endpoint::Token, Endpoint::Api];
@@ -74,6 +74,27 @@ pub(super) static TABLE: &[Entry] = &[
         Silence::Reset,
         "The connection is reset as it is accepted, before a byte is read; the nearest to a refusal that an open port can do.",
     ),
+    Entry {
+        name: "expired-certificate",
+        row: "N21",
+        endpoints: CONNECTION,
+        description: "The certificate expired long ago. With plain HTTP, the connection is closed.",
+        plan: Plan::Certificate(Certificate::Expired),
+    },
+    Entry {
+        name: "certificate-of-another",
+        row: "N21",
+        endpoints: CONNECTION,
+        description: "The certificate is for another name. With plain HTTP, the connection is closed.",
+        plan: Plan::Certificate(Certificate::OtherName),
+    },
+    Entry {
+        name: "unknown-issuer",
+        row: "N21",
+        endpoints: CONNECTION,
+        description: "The certificate is signed by an authority that nobody knows. With plain HTTP, the connection is closed.",
+        plan: Plan::Certificate(Certificate::UnknownIssuer),
+    },
     silent(
         "close-connection",
         "N22",

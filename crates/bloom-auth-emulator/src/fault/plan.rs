@@ -13,6 +13,8 @@ pub(crate) enum Plan {
     Framed(Framing),
     /// No answer.
     Silent(Silence),
+    /// TLS with a certificate that no client may accept.
+    Certificate(Certificate),
 }
 
 /// An answer made up of constants and dates.
@@ -113,4 +115,12 @@ pub(crate) enum Silence {
     Close,
     /// Not a byte until the other side hangs up.
     Hang,
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    Expired,
+    OtherName,
+    UnknownIssuer,
 }

@@ -100,7 +100,7 @@ async fn every_request_has_exactly_one_event() {
     .await;
     drop(stream);
     let expected = [
-        "broke a connection fault=\"reset-connection\"",
+        "played a fault at a connection fault=\"reset-connection\"",
         "answered a request method=\"POST\" path=\"/oauth/token\" fault=\"reset\"",
         "answered a request method=\"POST\" path=\"/oauth2/token\" status=429 fault=\"rate-limited\"",
         "answered a request method=\"POST\" path=\"/oauth2/token\" status=200 fault=\"expires-in-zero\"",

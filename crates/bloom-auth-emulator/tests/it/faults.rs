@@ -43,12 +43,16 @@ fn request(emulator: &Emulator, endpoint: Endpoint, token: &str) -> Request {
 async fn received(emulator: &Emulator, request: &Request) -> (Vec<u8>, &'static str) {
     let before = emulator.counts().faults_played;
     let mut stream = TcpStream::connect(emulator.address()).await.unwrap();
-    // A connection that was reset may take it or not.
-    let _ = stream.write_all(&request.bytes(emulator)).await;
+    // Who is told of a reset here is not told again below.
+    let written = stream.write_all(&request.bytes(emulator)).await;
     eventually("the fault is played", || {
         emulator.counts().faults_played == before + 1
     })
     .await;
+    if let Err(error) = written {
+        assert!(is_reset(&error), "{error}");
+        return (Vec::new(), "reset");
+    }
     // Time passes at no cost while the emulator waits.
     pause();
     let mut received = vec![0; ENOUGH];
@@ -58,13 +62,18 @@ async fn received(emulator: &Emulator, request: &Request) -> (Vec<u8>, &'static 
             Ok(0) if length == ENOUGH => break "and more",
             Ok(0) => break "close",
             Ok(more) => length += more,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break "reset",
+            Err(error) if is_reset(&error) => break "reset",
             Err(error) => panic!("{error}"),
         }
     };
     resume();
     received.truncate(length);
     (received, end)
+}
+
+fn is_reset(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
 }
 
 /// The bytes in lines, with what is long or made by the emulator cut short.
@@ -258,6 +267,34 @@ async fn faults_are_played_within_tls() {
     }
 }
 
+#[tokio::test]
+async fn no_client_accepts_a_bad_certificate() {
+    for (name, problem) in [
+        ("expired-certificate", "Expired"),
+        ("certificate-of-another", "NotValidForName"),
+        ("unknown-issuer", "UnknownIssuer"),
+    ] {
+        let emulator = Emulator::builder().fault(name.parse::<Fault>().unwrap());
+        let emulator = emulator.start().await.unwrap();
+        let stream = TcpStream::connect(emulator.address()).await.unwrap();
+        let error = tls(&emulator, "localhost", stream).await.unwrap_err();
+        assert!(format!("{error:?}").contains(problem), "{name}: {error:?}");
+        emulator.clear_faults();
+        let stream = TcpStream::connect(emulator.address()).await.unwrap();
+        tls(&emulator, "localhost", stream).await.unwrap();
+        assert_eq!(emulator.counts().faults_played, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_no_router_sees_has_no_date_of_the_system() {
+    let emulator = builder().start().await.unwrap();
+    let stream = TcpStream::connect(emulator.address()).await.unwrap();
+    let received = String::from_utf8(talk(stream, b"NONSENSE\r\n\r\n").await).unwrap();
+    assert!(received.starts_with("HTTP/1.1 400 "), "{received}");
+    assert!(!received.contains("date"), "{received}");
+}
+
 /// The statuses of so many requests on connections of their own.
 async fn statuses(emulator: &Emulator, request: &Request, count: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
@@ -339,10 +376,11 @@ impl ParseScenario for str {
 
 #[tokio::test]
 async fn each_endpoint_has_its_own_faults() {
+    // Without an admin endpoint, its paths are like any other.
     let emulator = builder().fault("unavailable@api".parse::<FaultRule>().unwrap());
     let emulator = emulator.start().await.unwrap();
     let token = token(&emulator, V2).await;
-    for path in [ORGANIZATION, CONSUMERS, "/elsewhere"] {
+    for path in [ORGANIZATION, CONSUMERS, "/_emulator/counts"] {
         let request = Request::get(path).bearer(&token);
         assert_eq!(statuses(&emulator, &request, 1).await, [503], "{path}");
     }

@@ -168,6 +168,13 @@ const SLOW: &[&str] = &[
     "late-answer",
 ];
 
+/// Those of certificates, which take TLS.
+const CERTIFICATES: [&str; 3] = [
+    "expired-certificate",
+    "certificate-of-another",
+    "unknown-issuer",
+];
+
 /// A fault by the clock itself, which the others are met without.
 const SLOWER_THAN_LIFETIME: &str = "slower-than-lifetime";
 
@@ -265,6 +272,36 @@ async fn times_out(name: &'static str) {
     assert_eq!(emulator.counts().faults_played, 3, "{name}");
 }
 
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn s10_the_engine_meets_every_bad_certificate() {
+    for name in CERTIFICATES {
+        let fault: Fault = name.parse().unwrap();
+        let builder = Emulator::builder().client("client", SECRET).fault(fault);
+        let emulator = builder.start().await.unwrap();
+        let environment = Environment::custom(emulator.v1_token_url(), emulator.api_url())
+            .audience(emulator.audience())
+            .build()
+            .unwrap();
+        let id = ClientId::new(emulator.client_id()).unwrap();
+        let credentials = ClientCredentials::new(id, ClientSecret::new(SECRET).unwrap());
+        let transport = ReqwestTransport::builder()
+            .with_root_certificate(emulator.ca_pem().unwrap())
+            .unwrap();
+        let provider = TokenProvider::builder(environment, credentials, transport.build().unwrap())
+            .build()
+            .unwrap();
+        let error = token(&provider).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tls, "{name}: {error:?}");
+        let counts = emulator.counts();
+        assert_eq!(
+            (counts.faults_played, counts.token_requests),
+            (1, 0),
+            "{name}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_slower_than_its_token_lives_brings_none() {
     let emulator = emulator(SLOWER_THAN_LIFETIME).await;
@@ -320,7 +357,11 @@ fn every_fault_is_in_a_table() {
         .map(|(name, ..)| *name)
         .chain(SLOW.iter().copied());
     let api = OF_THE_API.iter().map(|(name, ..)| *name);
-    let mut met: Vec<&str> = token.chain(api).chain([SLOWER_THAN_LIFETIME]).collect();
+    let mut met: Vec<&str> = token
+        .chain(api)
+        .chain([SLOWER_THAN_LIFETIME])
+        .chain(CERTIFICATES)
+        .collect();
     let mut all: Vec<&str> = Fault::all().map(Fault::name).collect();
     met.sort_unstable();
     all.sort_unstable();
