@@ -142,9 +142,9 @@ impl EmulatorBuilder {
     ///
     /// With the same seed, and a [clock that stands](Self::clock_stands_at), the
     /// same requests in the same order get the same answers, byte by byte; the
-    /// port, the certificates and what TLS negotiates are not drawn from it. The default is a seed
-    /// of the operating system. Credentials from a seed of one's own can be
-    /// guessed by whoever may guess the seed.
+    /// port, the certificates and what TLS negotiates are not drawn from it. The
+    /// default is a seed of the operating system. Credentials from a seed of one's
+    /// own can be guessed by whoever may guess the seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

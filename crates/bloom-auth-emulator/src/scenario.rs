@@ -98,7 +98,7 @@ impl Scenario {
     ///
     /// [`ScenarioError`] with the line of what is wrong: what is no TOML, keys
     /// that no scenario has, faults that there are not, with the nearest that
-    /// there is, and numbers out of their range.
+    /// there is, numbers out of their range, and steps that nothing would get to.
     pub fn parse(toml: &str) -> Result<Self, ScenarioError> {
         let file: File = toml::from_str(toml).map_err(|error| ScenarioError {
             line: line(toml, error.span().map_or(0, |span| span.start)),
@@ -122,7 +122,16 @@ impl Scenario {
                 let line = line(toml, at.unwrap_or(start));
                 ScenarioError { line, problem }
             })?;
-            scenario.steps_mut(endpoint).push(step);
+            let steps = scenario.steps_mut(endpoint);
+            if steps.last().is_some_and(|last| last.count.is_none()) {
+                return Err(ScenarioError {
+                    line: line(toml, start),
+                    problem: format!(
+                        "the step before it at `{endpoint}` has no `count` and never ends"
+                    ),
+                });
+            }
+            steps.push(step);
         }
         Ok(scenario)
     }
@@ -291,6 +300,10 @@ mod tests {
             (
                 &format!("{step}times = 3"),
                 "line 4: unknown field `times`, expected one of `fault`, `at`, `count`, `every`, `probability`",
+            ),
+            (
+                "[[step]]\nfault = 'reset'\n[[step]]\nat = 'api'\n[[step]]\ncount = 1",
+                "line 5: the step before it at `token` has no `count` and never ends",
             ),
             (
                 "steps = 3",

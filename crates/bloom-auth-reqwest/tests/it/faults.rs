@@ -1,13 +1,14 @@
 //! The whole way against each fault that the emulator can play.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bloom_auth_core::{
-    AccessToken, Bearer, ClientCredentials, ClientId, ClientSecret, Clock as _, Environment, Error,
-    ErrorKind, Origin, RequestBody, TokenProvider, TokenProviderBuilder, Transport, Verdict, chain,
+    AccessToken, AuthVersion, Bearer, ClientCredentials, ClientId, ClientSecret, Clock as _,
+    Environment, Error, ErrorKind, Origin, RequestBody, TokenProvider, TokenProviderBuilder,
+    Transport, Verdict, chain,
     test_util::{FixedEntropy, ManualClock},
 };
-use bloom_auth_emulator::{Emulator, Endpoint, Fault};
+use bloom_auth_emulator::{Emulator, Endpoint, Fault, TokenQuota};
 use bloom_auth_reqwest::ReqwestTransport;
 use http::{HeaderMap, Request, Uri};
 use tokio::{task::JoinSet, time::timeout};
@@ -347,6 +348,46 @@ async fn s10_the_bearer_meets_every_fault_of_the_api() {
         assert_eq!(another.is_some(), rejected, "{name}");
         let requests = emulator.counts().token_requests;
         assert_eq!(requests, 1 + u64::from(rejected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_spent_quota_is_told_from_a_refusal_in_both_dialects() {
+    for (version, scopes) in [(AuthVersion::V1, ""), (AuthVersion::V2, "data-access:all")] {
+        let emulator = Emulator::builder()
+            .plain_http()
+            .client("client", SECRET)
+            .clock_stands_at(SystemTime::UNIX_EPOCH)
+            .token_quota(TokenQuota::new(1, Duration::from_secs(120)))
+            .start()
+            .await
+            .unwrap();
+        let url = match version {
+            AuthVersion::V2 => emulator.v2_token_url(),
+            _ => emulator.v1_token_url(),
+        };
+        let environment = Environment::custom(url, emulator.api_url())
+            .auth_version(version)
+            .audience(emulator.audience())
+            .allow_insecure_loopback()
+            .build()
+            .unwrap();
+        let id = ClientId::new(emulator.client_id()).unwrap();
+        let credentials = ClientCredentials::new(id, ClientSecret::new(SECRET).unwrap());
+        let provider = TokenProvider::builder(environment, credentials, transport())
+            .scopes(scopes.parse().unwrap())
+            .clock(ManualClock::new())
+            .build()
+            .unwrap();
+        let held = token(&provider).await.unwrap();
+        let error = provider.refresh().await.unwrap_err();
+        assert_eq!(error.kind(), RateLimited, "{version:?}: {error:?}");
+        let after = error.retry_after().unwrap();
+        assert_eq!(after, Duration::from_secs(120), "{version:?}");
+        // The token is served all the same, and nobody asks again.
+        assert_eq!(token(&provider).await.unwrap(), held, "{version:?}");
+        assert!(provider.refresh().await.is_err(), "{version:?}");
+        assert_eq!(emulator.counts().token_requests, 2, "{version:?}");
     }
 }
 
