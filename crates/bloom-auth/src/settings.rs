@@ -87,6 +87,9 @@ pub(crate) fn read(
         environment = environment.audience(audience);
     }
     let environment = environment.build().map_err(under_its_variable)?;
+    if is_production {
+        not_on_loopback(&environment)?;
+    }
 
     let mut builder = BloomAuth::builder().environment(environment);
     if let Some(scope) = variables.text(SCOPE)? {
@@ -112,6 +115,39 @@ pub(crate) fn read(
         )),
         (false, _) => Ok(builder),
     }
+}
+
+/// What is meant for production must not get tokens of an emulator, nor show
+/// its own to one.
+fn not_on_loopback(environment: &Environment) -> Result<(), ConfigurationError> {
+    for (variable, url) in [
+        (TOKEN_URL, environment.token_url()),
+        (API_URL, environment.api_url()),
+    ] {
+        if bloom_auth_core::is_loopback(url) {
+            return Err(ConfigurationError::new(
+                variable,
+                format!("leads to this machine, but {ENVIRONMENT} is `production`"),
+                format!("set {ENVIRONMENT} to `sandbox` for an emulator, or unset {variable}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A value that somebody was to be put in the place of.
+fn not_a_placeholder(variable: &'static str, value: &str) -> Result<(), ConfigurationError> {
+    let is_placeholder = [("${", "}"), ("{{", "}}"), ("$(", ")"), ("<", ">")]
+        .iter()
+        .any(|(start, end)| value.starts_with(start) && value.ends_with(end));
+    if is_placeholder {
+        return Err(ConfigurationError::new(
+            variable,
+            "holds a placeholder such as `${NAME}` that nothing was put in the place of",
+            "look at what was to fill it in (a shell, a template, a deployment)",
+        ));
+    }
+    Ok(())
 }
 
 /// Keeps tokens in files. Where that cannot be, for a reason that is no wrong
@@ -164,6 +200,16 @@ fn without_files() -> ConfigurationError {
     )
 }
 
+fn filled_in(
+    variable: &'static str,
+    credentials: &ClientCredentials,
+) -> Result<(), ConfigurationError> {
+    let secret = credentials.secret();
+    secret.map_or(Ok(()), |secret| {
+        not_a_placeholder(variable, secret.expose())
+    })
+}
+
 /// The credentials, looked at once so that a fault is found now, and read
 /// again at every fetch.
 fn credentials(
@@ -206,6 +252,7 @@ fn secret(
     let Some(id) = variables.text(CLIENT_ID)? else {
         return Err(missing(CLIENT_ID));
     };
+    not_a_placeholder(CLIENT_ID, &id)?;
     match (
         variables.is_set(CLIENT_SECRET),
         variables.is_set(CLIENT_SECRET_FILE),
@@ -222,12 +269,14 @@ fn secret(
             let known = source
                 .read()
                 .map_err(|error| useless(CLIENT_SECRET_FILE, &error, SECRET_FILE_FIX))?;
+            filled_in(CLIENT_SECRET_FILE, &known)?;
             Ok((builder.credentials(source), known))
         }
         (true, false) => {
             let lookup = Arc::clone(lookup);
             let source = EnvironmentCredentials::with_lookup(move |name| lookup(name));
             let known = source.read()?;
+            filled_in(CLIENT_SECRET, &known)?;
             Ok((builder.credentials(source), known))
         }
         (false, false) => Err(missing(CLIENT_SECRET)),
@@ -311,6 +360,7 @@ fn client_id(variables: &Variables<'_>) -> Result<ClientId, ConfigurationError> 
         let fix = "set it to the client id that Bloom gave";
         return Err(ConfigurationError::new(CLIENT_ID, "is not set", fix));
     };
+    not_a_placeholder(CLIENT_ID, &id)?;
     ClientId::new(id).map_err(|error| error.for_setting(CLIENT_ID))
 }
 

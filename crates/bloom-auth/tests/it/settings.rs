@@ -187,7 +187,7 @@ async fn the_token_request_follows_its_variables() {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         Some(format!("Basic {}", STANDARD.encode(pair)))
     };
-    let rows: [(Pairs, Option<String>, String); 8] = [
+    let rows: [(Pairs, Option<String>, String); 7] = [
         (&[], None, with("&audience=dev-api")),
         (
             &[("BLOOM_CLIENT_AUTH", "post")],
@@ -203,11 +203,6 @@ async fn the_token_request_follows_its_variables() {
             &[("BLOOM_AUDIENCE", "my api")],
             None,
             with("&audience=my%20api"),
-        ),
-        (
-            &[("BLOOM_ENVIRONMENT", "production")],
-            None,
-            with("&audience=api.bloomcredit.io"),
         ),
         (
             &[

@@ -53,6 +53,52 @@ fn check(rows: &[Row]) {
 }
 
 #[test]
+fn k11_a_placeholder_that_nobody_filled_in_is_no_secret() {
+    for secret in [
+        "${CANARY_SECRET}",
+        "{{ canary_secret }}",
+        "<canary>",
+        "$(canary)",
+    ] {
+        let variables = Variables::minimal();
+        variables.set("BLOOM_CLIENT_SECRET", secret);
+        assert_eq!(
+            error(&variables),
+            "BLOOM_CLIENT_SECRET holds a placeholder such as `${NAME}` that nothing was put in the \
+             place of: look at what was to fill it in (a shell, a template, a deployment)"
+        );
+    }
+    check(&[(
+        &[("BLOOM_CLIENT_ID", Some("${CLIENT_ID}"))],
+        "BLOOM_CLIENT_ID holds a placeholder such as `${NAME}` that nothing was put in the place \
+         of: look at what was to fill it in (a shell, a template, a deployment)",
+    )]);
+}
+
+#[test]
+fn k15_production_does_not_ask_an_emulator() {
+    check(&[
+        (
+            &[
+                ("BLOOM_ENVIRONMENT", Some("production")),
+                ("BLOOM_TOKEN_URL", Some("https://127.0.0.1:1/oauth/token")),
+            ],
+            "BLOOM_TOKEN_URL leads to this machine, but BLOOM_ENVIRONMENT is `production`: set \
+             BLOOM_ENVIRONMENT to `sandbox` for an emulator, or unset BLOOM_TOKEN_URL",
+        ),
+        (
+            &[
+                ("BLOOM_ENVIRONMENT", Some("production")),
+                ("BLOOM_ALLOW_INSECURE_LOOPBACK", Some("true")),
+                ("BLOOM_API_URL", Some("http://localhost:1")),
+            ],
+            "BLOOM_API_URL leads to this machine, but BLOOM_ENVIRONMENT is `production`: set \
+             BLOOM_ENVIRONMENT to `sandbox` for an emulator, or unset BLOOM_API_URL",
+        ),
+    ]);
+}
+
+#[test]
 fn k4_wrong_settings_are_named_with_their_fault_and_the_fix() {
     check(&[
         (
