@@ -13,6 +13,7 @@ use bloom_auth_reqwest::AuthorizedClient;
 use zeroize::Zeroizing;
 
 use crate::{
+    exchange::TokenExchange,
     http_options::{ClientCertificate, HttpOptions},
     settings,
 };
@@ -56,6 +57,8 @@ impl BloomAuth {
             cache: None,
             budget: None,
             limit: None,
+            allowed_origins: Vec::new(),
+            exchange: TokenExchange::default(),
             http: HttpOptions::default(),
         }
     }
@@ -240,6 +243,8 @@ pub struct BloomAuthBuilder {
     cache: Option<Arc<dyn TokenCache>>,
     budget: Option<TokenBudget>,
     limit: Option<FetchLimit>,
+    allowed_origins: Vec<String>,
+    exchange: TokenExchange,
     http: HttpOptions,
 }
 
@@ -349,6 +354,63 @@ impl BloomAuthBuilder {
         self
     }
 
+    /// Sends no token request: what the cache holds is served, and without a
+    /// usable token there a call fails with an error of kind
+    /// [`Configuration`](crate::ErrorKind::Configuration). For tools that look
+    /// and leave everything as it is.
+    ///
+    /// ```
+    /// use bloom_auth::{BloomAuth, ClientId, ClientSecret, ErrorKind, MemoryCache};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), bloom_auth::ConfigurationError> {
+    /// let auth = BloomAuth::builder()
+    ///     .client(ClientId::new("my-backend")?, ClientSecret::new("from a vault")?)
+    ///     .cache(MemoryCache::new())
+    ///     .offline()
+    ///     .build()?;
+    /// let error = auth.token().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Configuration);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn offline(mut self) -> Self {
+        self.exchange.is_offline = true;
+        self
+    }
+
+    /// Shows status and headers of every answer of the token endpoint to this
+    /// function: when it was given (`Date`), how much is left of a quota. It is
+    /// called by the task that fetches, so it must not block.
+    ///
+    /// The body, which holds the token, is not shown.
+    ///
+    /// ```
+    /// use bloom_auth::BloomAuth;
+    ///
+    /// let builder = BloomAuth::builder().on_token_answer(|status, headers| {
+    ///     if let Some(left) = headers.get("x-ratelimit-remaining") {
+    ///         println!("{status}: {left:?} token requests are left");
+    ///     }
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn on_token_answer(
+        mut self,
+        observer: impl Fn(http::StatusCode, &http::HeaderMap) + Send + Sync + 'static,
+    ) -> Self {
+        self.exchange.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Lets [`BloomAuth::api`] take the token to another origin as well, such as
+    /// `https://files.example.com`. It is checked by [`build`](Self::build); see
+    /// [`Bearer::allow_origin`](crate::Bearer::allow_origin).
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.allowed_origins.push(origin.into());
+        self
+    }
+
     /// Trusts the root certificates in this PEM file instead of the
     /// platform's. The file is read by [`build`](Self::build).
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
@@ -425,7 +487,8 @@ impl BloomAuthBuilder {
         };
         let is_insecure_loopback = self.environment.is_insecure_loopback();
         let transport = Arc::new(self.http.transport(is_insecure_loopback)?);
-        let mut provider = TokenProvider::builder(self.environment, credentials, transport.clone())
+        let exchange = self.exchange.over(transport.clone());
+        let mut provider = TokenProvider::builder(self.environment, credentials, exchange)
             .scopes(self.scopes)
             .client_authentication(self.authentication);
         if let Some(cache) = self.cache {
@@ -438,7 +501,10 @@ impl BloomAuthBuilder {
             provider = provider.fetch_limit(limit);
         }
         let provider = provider.build()?;
-        let api = AuthorizedClient::builder(provider.clone()).settings_of(&transport);
+        let mut api = AuthorizedClient::builder(provider.clone()).settings_of(&transport);
+        for origin in self.allowed_origins {
+            api = api.allow_origin(origin)?;
+        }
         let api = api.build()?;
         Ok(BloomAuth { provider, api })
     }

@@ -147,6 +147,7 @@
 mod auth;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+mod exchange;
 // Pages to read, and code to test.
 #[cfg(any(doc, doctest))]
 pub mod guide;

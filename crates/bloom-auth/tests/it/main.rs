@@ -9,6 +9,8 @@ mod blocking;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod herd;
 #[cfg(test)]
 #[cfg(all(unix, feature = "file"))]
