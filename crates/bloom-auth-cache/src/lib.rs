@@ -32,7 +32,7 @@ mod rules;
 mod seal;
 
 #[cfg(feature = "file")]
-pub use file::{FileCache, FileCacheBuilder};
+pub use file::{FileCache, FileCacheBuilder, FileCacheEntry};
 pub use memory::MemoryCache;
 #[cfg(feature = "moka")]
 pub use moka_cache::{MokaCache, MokaCacheBuilder};

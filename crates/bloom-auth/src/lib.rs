@@ -159,7 +159,9 @@ pub use auth::{BloomAuth, BloomAuthBuilder};
 pub use bloom_auth_cache::MemoryCache;
 #[cfg(feature = "file")]
 #[doc(inline)]
-pub use bloom_auth_cache::{FileCache, FileCacheBuilder, MAX_SEALED_BYTES, SealError, Sealer};
+pub use bloom_auth_cache::{
+    FileCache, FileCacheBuilder, FileCacheEntry, MAX_SEALED_BYTES, SealError, Sealer,
+};
 #[cfg(feature = "moka")]
 #[doc(inline)]
 pub use bloom_auth_cache::{MokaCache, MokaCacheBuilder};

@@ -28,6 +28,7 @@ use bloom_auth_core::{
     EnvironmentLookup, Lease, LeaseGuard, Refusal, SystemClock, TokenCache, TokenHash,
 };
 
+pub use self::protocol::FileCacheEntry;
 use self::{
     protocol::{Done, Notice, Protocol, Right},
     worker::Workers,
@@ -156,6 +157,36 @@ impl FileCache {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.inner.directory
+    }
+
+    /// What is kept in the directory, whosever it is, by name. Nothing is kept
+    /// where there is no directory yet.
+    ///
+    /// It reads the directory on this thread.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError`] if the directory cannot be used, as of every call.
+    pub fn entries(&self) -> Result<Vec<FileCacheEntry>, CacheError> {
+        self.protocol().entries()
+    }
+
+    /// Removes everything that is kept in the directory, whosever it is, and
+    /// says how many entries that was. Tokens that were handed out stand; the
+    /// next fetch asks the server.
+    ///
+    /// It works on this thread.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError`] if the directory cannot be used, or a file not be removed.
+    pub fn clear(&self) -> Result<usize, CacheError> {
+        self.protocol().clear()
+    }
+
+    fn protocol(&self) -> Protocol<'_, Platform> {
+        let now = self.inner.clock.now().system_time();
+        Protocol::new(&self.inner.directory, &self.inner.sealer, now)
     }
 
     async fn run<T: Send + 'static>(

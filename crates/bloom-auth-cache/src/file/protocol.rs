@@ -58,6 +58,19 @@ const MAX_ENTRY_AGE: Duration = Duration::from_secs(30 * 86_400);
 const MAX_NAMES: usize = 65_536;
 const MAX_LOOKS: usize = 256;
 
+/// A file of a [`FileCache`](super::FileCache), as far as it can be told without
+/// the secret that it is sealed under: not whose token it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileCacheEntry {
+    /// The name of the file.
+    pub name: String,
+    /// When it was written.
+    pub modified: SystemTime,
+    /// Whether it holds a refusal of the server instead of a token.
+    pub is_refusal: bool,
+}
+
 /// A result, and what is worth a warning to whoever asked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Done<T> {
@@ -355,6 +368,59 @@ impl<'a, F: Folder> Protocol<'a, F> {
         folder.rename(temporary, name).inspect_err(|_| {
             let _ = folder.remove(temporary);
         })
+    }
+
+    /// What is kept, whosever it is; no more than a sweep would read.
+    pub(super) fn entries(&self) -> Result<Vec<FileCacheEntry>, CacheError> {
+        let Some(folder) = self.open()? else {
+            return Ok(Vec::new());
+        };
+        let names = folder.names(MAX_NAMES);
+        let names = names.map_err(|error| self.error("cannot be read", error))?;
+        let mut entries = Vec::new();
+        for name in names {
+            if let Some(Kind::Entry(_)) = Kind::of(&name)
+                // Gone meanwhile, or not ours.
+                && let Ok(Some(modified)) = folder.modified(&name)
+            {
+                let is_refusal = name.ends_with(REFUSAL);
+                entries.push(FileCacheEntry {
+                    name,
+                    modified,
+                    is_refusal,
+                });
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Removes every entry, and what killed writers have left; returns how many
+    /// entries there were. Locks that somebody holds stay.
+    pub(super) fn clear(&self) -> Result<usize, CacheError> {
+        let Some(folder) = self.open()? else {
+            return Ok(0);
+        };
+        let error = |error| self.error("cannot be cleared", error);
+        let names = folder.names(MAX_NAMES).map_err(error)?;
+        let mut removed = 0;
+        for name in &names {
+            match Kind::of(name) {
+                Some(Kind::Temporary) => folder.remove(name).map_err(error)?,
+                Some(Kind::Entry(_)) if folder.modified(name).map_err(error)?.is_some() => {
+                    folder.remove(name).map_err(error)?;
+                    removed += 1;
+                }
+                _ => {}
+            }
+        }
+        for name in &names {
+            if let Some(Kind::Lock(entry)) = Kind::of(name) {
+                Self::remove_lock(&folder, name, entry).map_err(error)?;
+            }
+        }
+        folder.sync().map_err(error)?;
+        Ok(removed)
     }
 
     /// Waits a moment for whoever is writing; `None` if that takes longer, or

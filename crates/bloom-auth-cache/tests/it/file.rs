@@ -1,6 +1,7 @@
 //! `FileCache`: conformance, what is on the disk, and what becomes of it in
 //! every kind of trouble. Processes are real ones: this test binary again.
 
+mod contents;
 mod damage;
 mod entries;
 #[cfg(target_os = "linux")]
