@@ -307,22 +307,25 @@ pub(crate) struct DoctorArgs {
 pub(crate) struct CacheArgs {
     #[command(subcommand)]
     pub(crate) action: CacheAction,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheAction {
     /// List the entries: sealed files, so not whose they are
-    List {
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    List(Box<CacheListArgs>),
     /// Remove every entry
-    Clear,
+    Clear(Box<SettingsArgs>),
     /// Print the directory
-    Path,
+    Path(Box<SettingsArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheListArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
 }
 
 #[derive(Debug, Args)]

@@ -12,19 +12,22 @@ use crate::{
 };
 
 pub(crate) fn run(args: &CacheArgs, context: &Context) -> Result<(), Failure> {
-    let settings = context.settings(&args.settings)?;
-    let cache = of(&settings)?;
+    let args_of_settings = match &args.action {
+        CacheAction::List(list) => &list.settings,
+        CacheAction::Clear(settings) | CacheAction::Path(settings) => settings,
+    };
+    let cache = of(&context.settings(args_of_settings)?)?;
     let path = cache.directory().display();
-    match args.action {
-        CacheAction::Path => output::print(format!("{path}\n").as_bytes()),
-        CacheAction::Clear => {
+    match &args.action {
+        CacheAction::Path(_) => output::print(format!("{path}\n").as_bytes()),
+        CacheAction::Clear(_) => {
             let removed = cache.clear()?;
             output::print(format!("removed {removed} from {path}\n").as_bytes())
         }
-        CacheAction::List { json } => {
+        CacheAction::List(list) => {
             let entries = cache.entries()?;
             let kind = |is_refusal| if is_refusal { "refusal" } else { "token" };
-            if json {
+            if list.json {
                 let entries = entries.iter().map(|entry| {
                     json!({
                         "name": entry.name,
