@@ -22,7 +22,7 @@ Exit codes:
 const EXAMPLES: &str = "\
 Examples:
   export BLOOM_CLIENT_ID=... BLOOM_CLIENT_SECRET_FILE=/run/secrets/bloom
-  curl -H \"$(bloom-auth token --format header)\" https://sandbox.bloom.dev/v2/core/organization
+  bloom-auth token --format header | curl -H @- \"$URL\"
   bloom-auth request GET /v2/core/organization | jq .
   bloom-auth exec -- ./nightly-report
   bloom-auth doctor
@@ -196,7 +196,7 @@ pub(crate) enum Format {
 #[command(after_help = "\
 Examples:
   bloom-auth token
-  curl -H \"$(bloom-auth token --format header)\" \"$URL\"
+  bloom-auth token --format header | curl -H @- \"$URL\"   # not in the list of processes
   eval \"$(bloom-auth token --format env)\" && ./script
   bloom-auth token --format json | jq -r .expires_at
   bloom-auth token --min-lifetime 600      # one that stands for ten minutes more
@@ -260,7 +260,7 @@ pub(crate) struct RequestArgs {
 #[command(after_help = "\
 Examples:
   bloom-auth exec -- ./nightly-report
-  bloom-auth exec -- sh -c 'curl -H \"Authorization: Bearer $BLOOM_ACCESS_TOKEN\" \"$URL\"'
+  bloom-auth exec --min-lifetime 3600 -- python3 import.py
 
 The program gets BLOOM_ACCESS_TOKEN and BLOOM_ACCESS_TOKEN_EXPIRES_AT, and not
 BLOOM_CLIENT_SECRET. On Unix it takes the place of bloom-auth, so signals, the

@@ -110,9 +110,8 @@ pub(crate) fn resolve(args: &SettingsArgs, environment: &Environment) -> Result<
         }
     }
     if keyring {
-        let id = text(&values, names::CLIENT_ID)
-            .ok_or_else(|| Failure::settings("--keyring needs a client id to look for"))?;
-        let secret = secret::from_keyring(&id)?;
+        let id = text(&values, names::CLIENT_ID);
+        let secret = secret::from_keyring(id.as_deref())?;
         values.retain(|value| !profile::is_secret(value.setting));
         values.extend(value_of(
             names::CLIENT_SECRET,

@@ -77,7 +77,7 @@ pub(crate) fn refuse_as_argument(
 /// The platform's tool for its keyring, asked with a time limit, so that it hangs
 /// nowhere, as it might where nobody can unlock the keyring.
 #[cfg(feature = "keyring")]
-pub(crate) fn from_keyring(client_id: &str) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn from_keyring(client_id: Option<&str>) -> Result<Zeroizing<String>, Failure> {
     use std::{
         process::{Command, Stdio},
         thread,
@@ -86,6 +86,10 @@ pub(crate) fn from_keyring(client_id: &str) -> Result<Zeroizing<String>, Failure
 
     const TRIES: u32 = 150;
     const PAUSE: Duration = Duration::from_millis(20);
+
+    let client_id = client_id.ok_or_else(|| {
+        Failure::settings("the keyring is asked for the secret of a client id: set one")
+    })?;
 
     let mut command = if cfg!(target_vendor = "apple") {
         let mut command = Command::new("security");
@@ -145,7 +149,7 @@ pub(crate) fn from_keyring(client_id: &str) -> Result<Zeroizing<String>, Failure
 }
 
 #[cfg(not(feature = "keyring"))]
-pub(crate) fn from_keyring(_: &str) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn from_keyring(_: Option<&str>) -> Result<Zeroizing<String>, Failure> {
     Err(Failure::settings(
         "this bloom-auth was built without the keyring: install it with `--features keyring`, or \
          use --client-secret-file, --secret-stdin or BLOOM_CLIENT_SECRET",

@@ -15,6 +15,9 @@ mod exits;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+#[cfg(all(target_os = "linux", feature = "keyring"))]
+mod keyring;
+#[cfg(test)]
 #[cfg(unix)]
 mod pipes;
 #[cfg(test)]
