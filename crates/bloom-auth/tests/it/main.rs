@@ -13,6 +13,9 @@ mod exchange;
 #[cfg(test)]
 mod herd;
 #[cfg(test)]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod other_servers;
+#[cfg(test)]
 #[cfg(all(unix, feature = "file"))]
 mod processes;
 #[cfg(test)]
