@@ -9,6 +9,7 @@ pub(crate) fn run() -> anyhow::Result<Verdict> {
         Verdict::Passed => test::run(&test::Config {
             long: false,
             faults: true,
+            interop: true,
         }),
     }
 }

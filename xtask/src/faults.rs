@@ -24,6 +24,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
         let verdict = test::run(&test::Config {
             long: false,
             faults: false,
+            interop: false,
         })?;
         println!();
         verdict

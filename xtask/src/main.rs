@@ -20,6 +20,7 @@ mod stream;
 mod sys;
 mod test;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -41,13 +42,20 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "test",
         summary: "run all unit, integration and documentation tests, and every example",
-        flags: &[Flag {
-            name: "--long",
-            summary: "let the stress tests take their long form (sets BLOOM_AUTH_TEST_LONG=1)",
-        }],
+        flags: &[
+            Flag {
+                name: "--long",
+                summary: "let the stress tests take their long form (sets BLOOM_AUTH_TEST_LONG=1)",
+            },
+            Flag {
+                name: "--interop",
+                summary: "test against the authorization servers of others too; installs them with npm and pip",
+            },
+        ],
         run: |options| {
             test::run(&test::Config {
                 long: options.has("--long"),
+                interop: options.has("--interop"),
                 faults: false,
             })
         },
@@ -86,7 +94,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "ci",
-        summary: "run lint, then test, and hold the table of faults against it: what the workflow runs",
+        summary: "run lint, then test --interop, and hold the table of faults against it: what the workflow runs",
         flags: &[],
         run: |_| ci::run(),
     },

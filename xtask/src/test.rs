@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test and every example of the workspace, and one line that counts them.
 
 mod examples;
+mod interop;
 mod libtest;
 pub(crate) mod record;
 mod skips;
@@ -16,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) long: bool,
     /// Judge which faults are covered as well.
     pub(crate) faults: bool,
+    /// Run the tests against the authorization servers of others too, and install these.
+    pub(crate) interop: bool,
 }
 
 /// Runs all tests, then all examples; the summary is the last line on stdout.
@@ -70,6 +73,14 @@ fn run_tests(config: &Config, features: &Features) -> anyhow::Result<(Summary, R
     let passed = skips::folder(&skips::PASSED)?;
     cargo.env(skips::SKIPS.variable, &skips);
     cargo.env(skips::PASSED.variable, &passed);
+    let missing = if config.interop {
+        let servers = interop::install()?;
+        cargo.env(interop::VARIABLE, servers.folder);
+        servers.problems
+    } else {
+        cargo.args(["--", "--skip", interop::TESTS]);
+        Vec::new()
+    };
     Record::forget()?;
 
     let mut tally = Tally::default();
@@ -85,6 +96,9 @@ fn run_tests(config: &Config, features: &Features) -> anyhow::Result<(Summary, R
     let record = Record::of_run(&tally, &skips, &skips::read(&passed)?);
     record.write()?;
     summary.skip(skips, sys::in_ci());
+    for missing in missing {
+        summary.leave_out(missing, sys::in_ci());
+    }
     Ok((summary, record))
 }
 
@@ -157,8 +171,8 @@ impl Summary {
         }
     }
 
-    /// Takes note of what was not even built: no test of it was reported. On a laptop that is
-    /// all.
+    /// Takes note of what was not even built or installed: no test was reported as it. On a
+    /// laptop that is all.
     fn leave_out(&mut self, what: String, in_ci: bool) {
         if in_ci {
             self.fail(1, what);
