@@ -34,6 +34,7 @@ struct Command {
 }
 
 struct Flag {
+    /// One that ends in `=` takes a value.
     name: &'static str,
     summary: &'static str,
 }
@@ -82,14 +83,28 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "bench",
         summary: "measure what a call and a start cost, in release mode",
-        flags: &[Flag {
-            name: "--quick",
-            summary: "measure for a moment only, to see that everything runs",
-        }],
+        flags: &[
+            Flag {
+                name: "--quick",
+                summary: "measure for a moment only, to see that everything runs",
+            },
+            Flag {
+                name: "--peers",
+                summary: "measure the command line tool beside Python clients instead",
+            },
+            Flag {
+                name: "--binary=",
+                summary: "with --peers: the path of the command line tool, which is built otherwise",
+            },
+        ],
         run: |options| {
-            bench::run(&bench::Config {
-                quick: options.has("--quick"),
-            })
+            let quick = options.has("--quick");
+            let binary = options.value("--binary=").map(Into::into);
+            match (options.has("--peers"), binary) {
+                (true, binary) => bench::peers(&bench::Peers { quick, binary }),
+                (false, None) => bench::run(&bench::Config { quick }),
+                (false, Some(_)) => anyhow::bail!("`--binary=` goes with `--peers`"),
+            }
         },
     },
     Command {
@@ -116,6 +131,11 @@ struct Options(Vec<String>);
 impl Options {
     fn has(&self, flag: &str) -> bool {
         self.0.iter().any(|given| given == flag)
+    }
+
+    /// What was given with a flag that takes a value.
+    fn value(&self, flag: &str) -> Option<&str> {
+        self.0.iter().find_map(|given| given.strip_prefix(flag))
     }
 }
 
@@ -159,7 +179,12 @@ fn parse(args: &[String]) -> Result<Request, String> {
         return Err(format!("there is no command `{name}`"));
     };
     for given in flags {
-        if !command.flags.iter().any(|flag| flag.name == given) {
+        let is_given = |flag: &Flag| match given.strip_prefix(flag.name) {
+            Some("") => !flag.name.ends_with('='),
+            Some(_) => flag.name.ends_with('='),
+            None => false,
+        };
+        if !command.flags.iter().any(is_given) {
             return Err(format!("`{name}` does not take `{given}`"));
         }
     }
@@ -213,6 +238,19 @@ mod tests {
             request("lint --long").err().unwrap(),
             "`lint` does not take `--long`"
         );
+        for line in ["test --long=1", "bench --binary", "bench --binary="] {
+            assert!(request(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_may_have_values() {
+        let Ok(Request::Run(_, options)) = request("bench --peers --binary=a/b=c") else {
+            panic!("`bench` takes a path");
+        };
+        assert!(options.has("--peers"));
+        assert_eq!(options.value("--binary="), Some("a/b=c"));
+        assert_eq!(Options::default().value("--binary="), None);
     }
 
     #[test]
