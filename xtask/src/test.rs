@@ -76,6 +76,7 @@ fn run_tests(config: &Config, features: &Features) -> anyhow::Result<(Summary, R
     let missing = if config.interop {
         let servers = interop::install()?;
         cargo.env(interop::VARIABLE, servers.folder);
+        cargo.env(interop::BINARY, interop::binary()?);
         servers.problems
     } else {
         cargo.args(["--", "--skip", interop::TESTS]);

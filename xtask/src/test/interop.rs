@@ -8,8 +8,19 @@ use crate::{sys, tools};
 /// Tells the tests in which folder the servers are; they know this name, and what lies where.
 pub(super) const VARIABLE: &str = "BLOOM_AUTH_INTEROP";
 
+/// Tells the tests where the command line tool is. `cargo test` builds it, for the tests of its own
+/// crate, before it runs any.
+pub(super) const BINARY: &str = "BLOOM_AUTH_BINARY";
+
 /// In the names of all tests that need the servers, and of no other.
 pub(super) const TESTS: &str = "other_servers::";
+
+/// The command line tool, as `cargo test` leaves it.
+pub(super) fn binary() -> anyhow::Result<PathBuf> {
+    let name = format!("bloom-auth{}", std::env::consts::EXE_SUFFIX);
+    let target = sys::workspace()?.target_directory;
+    Ok(target.join("debug").join(name).into())
+}
 
 /// What was installed, and what could not be.
 pub(super) struct Servers {
@@ -55,6 +66,12 @@ mod tests {
 
     const SUPPORT: &str =
         include_str!("../../../crates/bloom-auth/tests/it/other_servers/server.rs");
+
+    #[test]
+    fn the_tests_know_the_tool_by_the_same_name() {
+        let tests = include_str!("../../../crates/bloom-auth/tests/it/other_servers/binary.rs");
+        assert!(tests.contains(&format!("const BINARY: &str = \"{BINARY}\";")));
+    }
 
     #[test]
     fn the_tests_know_the_folder_and_the_scripts_by_the_same_names() {

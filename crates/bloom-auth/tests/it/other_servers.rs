@@ -2,6 +2,7 @@
 //! PyPI's Authlib on Flask. `cargo xtask test --interop` installs them; without
 //! it these tests are skipped.
 
+mod binary;
 mod library;
 mod server;
 
