@@ -114,7 +114,10 @@ fn programs(setup: &Setup<'_>, server: &TokenServer, token: &str) -> Result<Vec<
     command
         .arg("token")
         .env("BLOOM_CLIENT_ID", "bench")
-        .env("BLOOM_CLIENT_SECRET", "a secret for benchmarks")
+        .env(
+            "BLOOM_CLIENT_SECRET",
+            "a secret for benchmarks, of 32 characters and more",
+        )
         .env("BLOOM_TOKEN_URL", &server.url)
         .env("BLOOM_ALLOW_INSECURE_LOOPBACK", "true")
         .env("BLOOM_CACHE", "file")
@@ -131,7 +134,12 @@ fn programs(setup: &Setup<'_>, server: &TokenServer, token: &str) -> Result<Vec<
     run(&mut bloom_auth)?;
 
     let mut reads_a_file = self::command(&reads_a_file()?);
-    reads_a_file.arg(largest(&cache)?.ok_or("the tool left nothing in its cache")?);
+    let record = cache.is_dir().then(|| largest(&cache)).transpose()?;
+    reads_a_file.arg(
+        record
+            .flatten()
+            .ok_or("the tool left nothing in its cache")?,
+    );
     let mut programs = vec![
         bloom_auth,
         Program {
