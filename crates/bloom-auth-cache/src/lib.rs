@@ -6,6 +6,7 @@
 //! | [`MemoryCache`] | the providers of a process | until they expire, without a bound | a few hundred clients |
 //! | `MokaCache` (feature `moka`) | the providers of a process | within a bound: the least recently used go | thousands of clients, behind [`TokenProviders`](bloom_auth_core::TokenProviders) |
 //! | `FileCache` (feature `file`) | the processes of a user on one machine | when processes end, for 30 days at most | programs that start often, and several on one machine |
+//! | `RedisCache` (feature `redis`) | the machines of a fleet | in Redis or Valkey, until they expire | services on many machines |
 //!
 //! All of them implement [`bloom_auth_core::TokenCache`] and pass its
 //! conformance suite (feature `test-util` of the core crate), which caches of
@@ -15,6 +16,7 @@
 //!
 //! - `file`: `FileCache`, and `Sealer`, which encrypts what it keeps.
 //! - `moka`: `MokaCache`, on the crate of that name.
+//! - `redis`: `RedisCache`, and `Sealer` as for `file`.
 
 #![forbid(unsafe_code)]
 // On docs.rs, items say which feature they need.
@@ -26,9 +28,11 @@ mod leases;
 mod memory;
 #[cfg(feature = "moka")]
 mod moka_cache;
+#[cfg(feature = "redis")]
+mod redis_cache;
 mod refusals;
 mod rules;
-#[cfg(feature = "file")]
+#[cfg(any(feature = "file", feature = "redis"))]
 mod seal;
 
 #[cfg(feature = "file")]
@@ -36,5 +40,7 @@ pub use file::{FileCache, FileCacheBuilder, FileCacheEntry};
 pub use memory::MemoryCache;
 #[cfg(feature = "moka")]
 pub use moka_cache::{MokaCache, MokaCacheBuilder};
-#[cfg(feature = "file")]
+#[cfg(feature = "redis")]
+pub use redis_cache::{RedisCache, RedisCacheBuilder};
+#[cfg(any(feature = "file", feature = "redis"))]
 pub use seal::{MAX_SEALED_BYTES, SealError, Sealer};
