@@ -13,6 +13,9 @@ mod moka;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+#[cfg(all(feature = "redis", unix))]
+mod redis;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod sharing;
