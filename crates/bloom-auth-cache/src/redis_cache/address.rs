@@ -156,9 +156,8 @@ fn login(
     let bad =
         |problem: &'static str, fix: &'static str| ConfigurationError::new(SETTING, problem, fix);
     let escape = "percent-encode its special characters as UTF-8";
-    // The name is how operators see us among their clients.
-    let mut login =
-        RedisConnectionInfo::default().set_lib_name("bloom-auth", env!("CARGO_PKG_VERSION"));
+    // No greeting: servers know it from 7.2 on, and users need a right for it.
+    let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(password) = password {
         let password =
             decode(password).ok_or_else(|| bad("has a password that is not text", escape))?;

@@ -90,8 +90,8 @@ enum State {
     Odd,
 }
 
-/// More digits than any length that we would take.
-const MAX_DIGITS: usize = 20;
+/// The most digits of a length, and its carriage return.
+const MAX_DIGITS: usize = 21;
 
 impl Replies {
     fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {

@@ -72,12 +72,8 @@ impl Held {
                 return;
             }
             Err(failure) => {
-                // It may have been taken all the same.
-                let is_unknown = matches!(failure, Failure::Unreachable(_));
+                // It may have been taken all the same, and lapses then.
                 let _ = answer.send(Err(failure));
-                if is_unknown {
-                    self.free().await;
-                }
                 return;
             }
         }
@@ -113,12 +109,21 @@ impl Held {
     async fn extend(&self) -> Result<bool, Failure> {
         let mut command = self.script(EXTEND);
         command.arg(millis(LEASE));
-        self.server.call(&command, number).await.map(|n| n != 0)
+        self.compare(&command).await
     }
 
     async fn free(&self) {
         // If this fails, the server lets it go soon.
-        let _ = self.server.call(&self.script(FREE), number).await;
+        let _ = self.compare(&self.script(FREE)).await;
+    }
+
+    /// Runs such a script; whether the lease was ours.
+    async fn compare(&self, script: &Cmd) -> Result<bool, Failure> {
+        let read = |value| match value {
+            Value::Int(number) => Some(number != 0),
+            _ => None,
+        };
+        self.server.call(script, read).await
     }
 
     fn script(&self, script: &str) -> Cmd {
@@ -143,13 +148,6 @@ fn owner() -> Result<String, SealError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| SealError::NoRandomness)?;
     Ok(super::hex(&random))
-}
-
-fn number(value: Value) -> Option<i64> {
-    match value {
-        Value::Int(number) => Some(number),
-        _ => None,
-    }
 }
 
 fn millis(time: Duration) -> u64 {

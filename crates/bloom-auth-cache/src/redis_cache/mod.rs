@@ -69,7 +69,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// ```text
 /// ACL SETUSER bloom on >PASSWORD resetkeys ~bloom-auth:* -@all
-///     +get +getrange +set +del +pexpire +eval +select +client|setinfo
+///     +get +getrange +set +del +pexpire +eval +select
 /// ```
 ///
 /// # The URL

@@ -7,7 +7,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -77,7 +80,7 @@ enum Link {
 pub(super) struct Open {
     number: u64,
     connection: MultiplexedConnection,
-    driver: Arc<Owned>,
+    driver: Arc<Driver>,
     since: Instant,
     /// Since when a reply is missing that nobody waits for any more.
     unanswered: Arc<Mutex<Option<Instant>>>,
@@ -92,6 +95,27 @@ enum Step {
 
 /// How the opening of a connection ends.
 type Opening = watch::Receiver<Option<Result<Open, Problem>>>;
+
+/// What runs for a connection.
+#[derive(Debug)]
+struct Driver {
+    task: Owned,
+    /// Whether it came to its end: else it was its runtime that ended.
+    is_over: Arc<AtomicBool>,
+}
+
+impl Driver {
+    fn spawn(driver: impl Future<Output = ()> + Send + 'static) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let task = Handle::current().spawn(async move {
+            driver.await;
+            over.store(true, Ordering::Relaxed);
+        });
+        let task = Owned(task.abort_handle());
+        Self { task, is_over }
+    }
+}
 
 /// A task that ends with its owner.
 #[derive(Debug)]
@@ -224,7 +248,7 @@ impl Server {
             let opened = opened.map(|(connection, driver)| Open {
                 number,
                 connection,
-                driver: Arc::new(Owned(Handle::current().spawn(driver).abort_handle())),
+                driver: Arc::new(Driver::spawn(driver)),
                 since: Instant::now(),
                 unanswered: Arc::default(),
             });
@@ -342,8 +366,11 @@ impl Links {
         for (id, link) in mem::take(&mut self.links) {
             match link {
                 Link::Open(open) => {
-                    let problem = if open.driver.0.is_finished() {
+                    let problem = if open.driver.is_over.load(Ordering::Relaxed) {
                         Problem::closed()
+                    } else if open.driver.task.0.is_finished() {
+                        // Nobody's fault.
+                        continue;
                     } else if open.owes_a_reply_for(limit) {
                         Problem::slow()
                     } else {

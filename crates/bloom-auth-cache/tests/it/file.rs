@@ -10,7 +10,7 @@ mod injected;
 mod kills;
 #[cfg(unix)]
 mod links;
-mod support;
+pub(crate) mod support;
 #[cfg(unix)]
 mod sweep;
 

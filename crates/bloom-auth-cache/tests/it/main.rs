@@ -13,7 +13,7 @@ mod moka;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
-#[cfg(all(feature = "redis", unix))]
+#[cfg(all(feature = "redis", feature = "file", unix))]
 mod redis;
 #[cfg(test)]
 mod refusals;

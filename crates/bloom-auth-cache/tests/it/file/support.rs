@@ -21,47 +21,47 @@ use tracing::{
     subscriber::{DefaultGuard, NoSubscriber},
 };
 
-pub(super) const SECRET: &str = "a secret of more than 32 characters";
+pub(crate) const SECRET: &str = "a secret of more than 32 characters";
 
 /// What a child process is to do; a process without it is a parent.
 const ROLE: &str = "BLOOM_AUTH_TEST_ROLE";
 const DIRECTORY: &str = "BLOOM_AUTH_TEST_DIRECTORY";
 
-pub(super) fn access_of(id: &str, secret: &str) -> CacheAccess {
+pub(crate) fn access_of(id: &str, secret: &str) -> CacheAccess {
     let (id, secret) = (ClientId::new(id), ClientSecret::new(secret));
     let credentials = ClientCredentials::new(id.unwrap(), secret.unwrap());
     let request = TokenRequest::new(Environment::sandbox(AuthVersion::V1));
     CacheAccess::new(&request, &credentials)
 }
 
-pub(super) fn access() -> CacheAccess {
+pub(crate) fn access() -> CacheAccess {
     access_of("client", SECRET)
 }
 
 /// A record that was sent this many seconds ago, and lives for an hour.
-pub(super) fn record(token: &str, ago: u64) -> CacheRecord {
+pub(crate) fn record(token: &str, ago: u64) -> CacheRecord {
     let sent_at = SystemClock::new().now().system_time() - Duration::from_secs(ago);
     CacheRecord::new(token, None, sent_at, Duration::from_secs(3600)).unwrap()
 }
 
 /// A cache in a directory of its own.
-pub(super) struct Place {
-    pub(super) directory: TempDir,
-    pub(super) cache: FileCache,
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
+    pub(crate) cache: FileCache,
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cache = FileCache::in_directory(directory.path().join("cache")).unwrap();
         Self { directory, cache }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.cache.directory()
     }
 
-    pub(super) async fn store(&self, token: &str, ago: u64) {
+    pub(crate) async fn store(&self, token: &str, ago: u64) {
         self.cache
             .store(&access(), &record(token, ago))
             .await
@@ -69,30 +69,30 @@ impl Place {
     }
 
     /// The token under the usual key.
-    pub(super) async fn token(&self) -> Option<String> {
+    pub(crate) async fn token(&self) -> Option<String> {
         let record = self.cache.load(&access()).await.unwrap();
         record.map(|record| record.token().expose().to_owned())
     }
 
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         files(self.path())
     }
 
     /// The file of the one record.
     #[track_caller]
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         let mut records = with_ending(self.files(), ".token");
         assert_eq!(records.len(), 1, "{records:?}");
         records.remove(0)
     }
 
-    pub(super) fn temporary_files(&self) -> Vec<PathBuf> {
+    pub(crate) fn temporary_files(&self) -> Vec<PathBuf> {
         let is_temporary = |path: &PathBuf| name(path).ends_with(".tmp");
         self.files().into_iter().filter(is_temporary).collect()
     }
 }
 
-pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -101,24 +101,24 @@ pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-pub(super) fn name(path: &Path) -> &str {
+pub(crate) fn name(path: &Path) -> &str {
     path.file_name().unwrap().to_str().unwrap()
 }
 
-pub(super) fn with_ending(files: Vec<PathBuf>, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn with_ending(files: Vec<PathBuf>, ending: &str) -> Vec<PathBuf> {
     let ends = |path: &PathBuf| name(path).ends_with(ending);
     files.into_iter().filter(ends).collect()
 }
 
 /// What is logged on this thread, until it is dropped.
-pub(super) struct Warnings {
+pub(crate) struct Warnings {
     lines: Arc<Mutex<Vec<u8>>>,
     _guard: DefaultGuard,
     _second: Dispatch,
 }
 
 impl Warnings {
-    pub(super) fn capture() -> Self {
+    pub(crate) fn capture() -> Self {
         // While there is but one subscriber, tracing asks the thread that
         // reaches an event first, which may be another test's, and takes its
         // answer for all.
@@ -137,7 +137,7 @@ impl Warnings {
     }
 
     /// The lines since the last call.
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.lines.lock().unwrap());
         let text = String::from_utf8(bytes).unwrap();
         text.lines().map(str::to_owned).collect()
@@ -161,7 +161,7 @@ impl io::Write for Writer {
     clippy::disallowed_methods,
     reason = "the child is told apart by its environment"
 )]
-pub(super) fn role() -> Option<(String, PathBuf)> {
+pub(crate) fn role() -> Option<(String, PathBuf)> {
     let role = std::env::var(ROLE).ok()?;
     Some((role, std::env::var_os(DIRECTORY)?.into()))
 }
@@ -170,12 +170,12 @@ pub(super) fn role() -> Option<(String, PathBuf)> {
     clippy::disallowed_methods,
     reason = "the long form is asked for by `cargo xtask test --long`"
 )]
-pub(super) fn is_long() -> bool {
+pub(crate) fn is_long() -> bool {
     std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some()
 }
 
 /// Makes a command start this binary with this one test, in this role.
-pub(super) fn child(mut command: Command, test: &str, role: &str, directory: &Path) -> Command {
+pub(crate) fn child(mut command: Command, test: &str, role: &str, directory: &Path) -> Command {
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
@@ -186,18 +186,18 @@ pub(super) fn child(mut command: Command, test: &str, role: &str, directory: &Pa
     command
 }
 
-pub(super) fn this_binary() -> PathBuf {
+pub(crate) fn this_binary() -> PathBuf {
     std::env::current_exe().unwrap()
 }
 
 /// A line for the parent.
-pub(super) fn say(what: &str, text: &str) {
+pub(crate) fn say(what: &str, text: &str) {
     println!("\nchild-{what}={text}");
     io::stdout().flush().unwrap();
 }
 
 /// Runs async code in a child, or in a test that is no task itself.
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().unwrap().block_on(future)
 }

@@ -6,7 +6,7 @@
 //! server does not outlive the test, however that ends.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufRead as _, BufReader, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
@@ -234,7 +234,7 @@ pub(crate) enum Reply {
     Nil,
     Number(i64),
     Bytes(Vec<u8>),
-    List(Vec<Reply>),
+    List(Vec<Self>),
     Error(String),
 }
 
@@ -375,11 +375,4 @@ pub(crate) async fn until_async(mut is_so: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(PAUSE).await;
     }
     panic!("it does not come about");
-}
-
-/// All that is in the file.
-pub(crate) fn file(path: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
-    bytes
 }
