@@ -16,6 +16,7 @@ mod faults;
 mod features;
 mod lint;
 mod packages;
+mod servers;
 mod stream;
 mod sys;
 mod test;

@@ -8,7 +8,7 @@ mod skips;
 
 use crate::features::Features;
 use crate::stream::{self, Line};
-use crate::{Verdict, faults, sys};
+use crate::{Verdict, faults, servers, sys};
 use libtest::Tally;
 use record::Record;
 
@@ -24,6 +24,7 @@ pub(crate) struct Config {
 /// Runs all tests, then all examples; the summary is the last line on stdout.
 pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
     let features = Features::of_this_machine()?;
+    servers::fetch();
     let (mut summary, record) = run_tests(config, &features)?;
     if let Some(left_out) = features.left_out() {
         summary.leave_out(left_out, sys::in_ci());

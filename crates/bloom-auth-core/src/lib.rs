@@ -83,6 +83,9 @@
 //! | `bloom_auth.reject` | warn | `outcome`, `fingerprint` | `bloom-auth-core` | the API rejected a token |
 //! | `bloom_auth.api` | warn | `missing`, `fingerprint` | `bloom-auth-core` | the API wants a scope that the token does not have; `missing` if it says which |
 //! | `bloom_auth.cache` | warn | `directory`, `file`, `problem` | `bloom-auth-cache` | a file of the cache is of no use: once, until that changes |
+//! | `bloom_auth.cache` | warn | `server`, `key`, `problem` | `bloom-auth-cache` | an entry in Redis is of no use: once, until that changes |
+//! | `bloom_auth.cache` | warn | `server`, `problem` | `bloom-auth-cache` | a Redis server went out of reach: once a minute at most |
+//! | `bloom_auth.cache` | info | `server` | `bloom-auth-cache` | it is of use again |
 //! | `bloom_auth.cache` | warn | `error` | `bloom-auth` | there is no place for a file cache, so tokens are kept in memory |
 //!
 //! `reason` says why there was a fetch, `attempt` counts from 1, `outcome` is

@@ -159,12 +159,16 @@ pub use auth::{BloomAuth, BloomAuthBuilder};
 pub use bloom_auth_cache::MemoryCache;
 #[cfg(feature = "file")]
 #[doc(inline)]
-pub use bloom_auth_cache::{
-    FileCache, FileCacheBuilder, FileCacheEntry, MAX_SEALED_BYTES, SealError, Sealer,
-};
+pub use bloom_auth_cache::{FileCache, FileCacheBuilder, FileCacheEntry};
+#[cfg(any(feature = "file", feature = "redis"))]
+#[doc(inline)]
+pub use bloom_auth_cache::{MAX_SEALED_BYTES, SealError, Sealer};
 #[cfg(feature = "moka")]
 #[doc(inline)]
 pub use bloom_auth_cache::{MokaCache, MokaCacheBuilder};
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use bloom_auth_cache::{RedisCache, RedisCacheBuilder};
 /// All of the core crate, for what is not here by name.
 #[doc(no_inline)]
 pub use bloom_auth_core as core;

@@ -13,7 +13,7 @@ mod moka;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
-#[cfg(all(feature = "redis", feature = "file", unix))]
+#[cfg(all(feature = "redis", feature = "file", target_os = "linux"))]
 mod redis;
 #[cfg(test)]
 mod refusals;

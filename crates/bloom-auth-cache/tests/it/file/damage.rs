@@ -9,8 +9,7 @@ use std::{
 
 use bloom_auth_cache::{FileCache, Sealer};
 use bloom_auth_core::{
-    CacheAccess, CacheRecord, ClientSecret, Clock as _, TokenCache as _,
-    test_util::{EventLog, ManualClock, documented_events, emitted_events},
+    CacheAccess, CacheRecord, ClientSecret, Clock as _, TokenCache as _, test_util::ManualClock,
 };
 
 use super::support::{
@@ -301,18 +300,4 @@ async fn k7_a_previous_secret_that_could_be_guessed_is_no_trouble() {
         .await
         .unwrap();
     assert!(cache.load(&access()).await.unwrap().is_none());
-}
-
-#[tokio::test]
-async fn the_documentation_of_core_names_the_event() {
-    let log = EventLog::new();
-    let _guard = tracing::subscriber::set_default(log.clone());
-    let place = Place::new();
-    place.store("first", 100).await;
-    fs::write(place.file(), "nonsense").unwrap();
-    assert_eq!(place.token().await, None);
-    let documented = documented_events(env!("CARGO_PKG_NAME"));
-    assert_eq!(log.seen(), documented);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    assert_eq!(emitted_events(&source).unwrap(), documented.len());
 }

@@ -2,8 +2,10 @@
 //! that do not last.
 
 use std::{
+    fs,
     io::{BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,12 +17,12 @@ use std::{
 use bloom_auth_cache::RedisCache;
 use bloom_auth_core::{
     ClientCredentials, ClientId, ClientSecret, Environment, TokenCache as _, TokenProvider,
-    test_util::{Reply, ScriptedTransport},
+    test_util::{EventLog, Reply, ScriptedTransport, documented_events, emitted_events},
 };
 use tokio::time::{Instant, timeout};
 
 use super::server::{free_port, until_async};
-use crate::file::support::{SECRET, Warnings, access, block_on};
+use crate::file::support::{Place, SECRET, Warnings, access, block_on};
 
 /// What the server does when it has read a command.
 enum Act {
@@ -523,4 +525,26 @@ async fn r20_who_cannot_store_has_the_token_all_the_same() {
     }
     assert_eq!(transport.request_count(), 1);
     assert_eq!(provider.status().counts.cache_errors, 1);
+}
+
+#[tokio::test]
+async fn the_documentation_of_core_names_the_events() {
+    let log = EventLog::new();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let place = Place::new();
+    place.store("first", 100).await;
+    fs::write(place.file(), "nonsense").unwrap();
+    assert_eq!(place.token().await, None);
+
+    let port = free_port();
+    let cache = open(port);
+    error(&cache).await;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let _seen = serve_at(listener, |_| Act::Send(b"$8\r\nnonsense\r\n".to_vec()));
+    until_async(async || loads(&cache).await).await;
+
+    let documented = documented_events(env!("CARGO_PKG_NAME"));
+    assert_eq!(log.seen(), documented);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert_eq!(emitted_events(&source).unwrap(), documented.len());
 }
