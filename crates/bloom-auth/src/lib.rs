@@ -45,7 +45,7 @@
 //! | `BLOOM_CA_FILE` | a PEM file of root certificates to trust instead of the platform's | |
 //! | `BLOOM_CLIENT_CERTIFICATE_FILE` | a PEM file of a client certificate and its private key, for servers that ask for one; for `tls_client_auth` it is the proof | |
 //! | `BLOOM_ALLOW_INSECURE_LOOPBACK` | `true` allows plain http, to loopback only | `false` |
-//! | `BLOOM_CACHE` | `memory` keeps tokens in memory alone (`none` is another word for it), `file` (feature `file`) in sealed files, for all processes of this user | `memory` |
+//! | `BLOOM_CACHE` | `memory` keeps tokens in memory alone (`none` is another word for it), `file` (feature `file`) in sealed files, for all processes of this user; the URL of a Redis or Valkey server (feature `redis`), such as `rediss://user:password@host:6379/0`, sealed there, for all machines that use it | `memory` |
 //! | `BLOOM_CACHE_DIR` | an absolute path: where `file` keeps them | `bloom-auth` in the platform's cache directory |
 //!
 //! `BLOOM_CACHE=file` needs the crate's feature `file`. With it, a client secret
@@ -54,6 +54,11 @@
 //! a directory for caches are warned of by [`BloomAuth::from_env`], and tokens
 //! are kept in memory. A directory that cannot be used is warned of by the first
 //! fetch.
+//!
+//! With the URL of a server, clients that have nothing to seal with are warned of
+//! in the same way; one that is away is warned of by the first fetch, and
+//! providers go on without it. `redis://` is for servers on this machine, and
+//! `unix:/path` for sockets; what else there is to know is with `RedisCache`.
 //!
 //! # Without the environment
 //!
@@ -137,6 +142,8 @@
 //!   clients that are built of `reqwest-middleware`.
 //! - `moka`: `MokaCache`, which shares the tokens of thousands of clients
 //!   within a bound.
+//! - `redis`: `RedisCache`, which shares one token among the machines of a fleet,
+//!   and `Sealer`.
 //! - `tower`: `BearerLayer`, which puts the token into the requests of hyper,
 //!   axum and tonic clients; made by `BloomAuth::bearer_layer`.
 

@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc};
 
 #[cfg(feature = "file")]
 use bloom_auth_cache::FileCache;
-#[cfg(feature = "file")]
+#[cfg(feature = "redis")]
+use bloom_auth_cache::RedisCache;
+#[cfg(any(feature = "file", feature = "redis"))]
 use bloom_auth_core::TokenCache as _;
 use bloom_auth_core::{
     AuthVersion, ClientAuthentication, ClientCredentials, ClientId, ConfigurationError,
@@ -104,6 +106,16 @@ pub(crate) fn read(
     }
     let (builder, known) = credentials(&variables, proof, lookup, builder)?;
     let is_chosen = variables.is_set(CACHE);
+    if let Some(url) = variables.text(CACHE)?.filter(|value| is_server(value)) {
+        if variables.text(CACHE_DIR)?.is_some() {
+            return Err(ConfigurationError::new(
+                CACHE_DIR,
+                format!("is set, but {CACHE} is the URL of a server"),
+                format!("unset it, or set {CACHE} to `file`"),
+            ));
+        }
+        return cache_in_redis(&url, &known, builder);
+    }
     let in_files =
         variables.choice(CACHE, &[("memory", false), ("none", false), ("file", true)])?;
     match (in_files, variables.text(CACHE_DIR)?) {
@@ -197,6 +209,53 @@ fn without_files() -> ConfigurationError {
         CACHE,
         "is `file`, and this program was built without the file cache",
         "build it with the feature `file` of bloom-auth, or use `memory`",
+    )
+}
+
+/// Whether it is the URL of a server of Redis.
+fn is_server(value: &str) -> bool {
+    ["redis:", "rediss:", "unix:"]
+        .iter()
+        .any(|scheme| value.starts_with(scheme))
+}
+
+/// Keeps tokens in Redis; in memory alone, with a warning, if this client's
+/// cannot be sealed.
+#[cfg(feature = "redis")]
+fn cache_in_redis(
+    url: &str,
+    known: &ClientCredentials,
+    builder: BloomAuthBuilder,
+) -> Result<BloomAuthBuilder, ConfigurationError> {
+    let cache = RedisCache::new(url).map_err(under_its_variable)?;
+    match cache.check(known) {
+        Ok(()) => Ok(builder.cache(cache)),
+        Err(error) => {
+            tracing::warn!(
+                target: "bloom_auth.cache",
+                %error,
+                "{CACHE} is a server, but access tokens are kept in memory alone",
+            );
+            Ok(builder)
+        }
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+fn cache_in_redis(
+    _: &str,
+    _: &ClientCredentials,
+    _: BloomAuthBuilder,
+) -> Result<BloomAuthBuilder, ConfigurationError> {
+    Err(without_redis())
+}
+
+#[cfg(any(test, not(feature = "redis")))]
+fn without_redis() -> ConfigurationError {
+    ConfigurationError::new(
+        CACHE,
+        "is the URL of a server, and this program was built without the Redis cache",
+        "build it with the feature `redis` of bloom-auth, or use `memory`",
     )
 }
 
@@ -423,6 +482,7 @@ pub(crate) fn under_its_variable(error: ConfigurationError) -> ConfigurationErro
         "audience" => AUDIENCE,
         "scope" => SCOPE,
         "cache directory" => CACHE_DIR,
+        "Redis URL" => CACHE,
         "private key id" => PRIVATE_KEY_ID,
         "assertion audience" => ASSERTION_AUDIENCE,
         // Which file, and what of it, is said there too.
@@ -485,8 +545,10 @@ impl Variables<'_> {
             return Ok(*found);
         }
         let names: Vec<_> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
-        // A secret that was put here by mistake would be longer.
-        let problem = match value.filter(|value| value.len() <= 12) {
+        // A secret that was put here by mistake would be longer, and a URL has a
+        // colon.
+        let is_harmless = |value: &String| value.len() <= 12 && !value.contains(':');
+        let problem = match value.filter(is_harmless) {
             Some(value) => format!("has the unknown value {value:?}"),
             None => "has an unknown value".to_owned(),
         };
@@ -498,6 +560,44 @@ impl Variables<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_chosen_by_its_url() {
+        let error = without_redis();
+        assert!(error.to_string().contains("feature `redis` of bloom-auth"));
+        let read = |url: &str, more: &[(&'static str, &'static str)]| {
+            let mut variables = vec![
+                (CLIENT_ID, "id"),
+                (CLIENT_SECRET, "a secret of more than 32 characters"),
+            ];
+            variables.extend_from_slice(more);
+            let url = url.to_owned();
+            let lookup: Arc<EnvironmentLookup> = Arc::new(move |name: &str| {
+                if name == CACHE {
+                    return Some((&url).into());
+                }
+                let found = variables.iter().find(|(it, _)| *it == name);
+                found.map(|(_, value)| (*value).into())
+            });
+            read(&lookup).map(drop)
+        };
+        let good = "rediss://user:canary@cache.test/1";
+        let found = read(good, &[]);
+        assert_eq!(found.err(), cfg!(not(feature = "redis")).then_some(error));
+        let error = read(good, &[(CACHE_DIR, "/a")]).unwrap_err();
+        assert_eq!(error.setting(), CACHE_DIR);
+        for bad in [
+            "redis://:canary@cache.test",
+            "rediss://:canary@",
+            "unix:canary",
+            "redi://:canary",
+            "Redis",
+        ] {
+            let error = read(bad, &[]).unwrap_err();
+            assert_eq!(error.setting(), CACHE);
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
+    }
 
     #[test]
     fn a_choice_that_was_not_built_in_names_the_feature() {
