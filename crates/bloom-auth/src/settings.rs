@@ -182,15 +182,19 @@ fn cache_in_files(
     };
     match cache.and_then(|cache| cache.check(known).map(|()| cache)) {
         Ok(cache) => Ok(builder.cache(cache)),
-        Err(error) => {
-            tracing::warn!(
-                target: "bloom_auth.cache",
-                %error,
-                "{CACHE} is `file`, but access tokens are kept in memory alone",
-            );
-            Ok(builder)
-        }
+        Err(error) => Ok(in_memory(builder, &error)),
     }
+}
+
+/// Goes on without the cache that was chosen.
+#[cfg(any(feature = "file", feature = "redis"))]
+fn in_memory(builder: BloomAuthBuilder, error: &ConfigurationError) -> BloomAuthBuilder {
+    tracing::warn!(
+        target: "bloom_auth.cache",
+        %error,
+        "access tokens are kept in memory alone, and not as {CACHE} says",
+    );
+    builder
 }
 
 #[cfg(not(feature = "file"))]
@@ -230,14 +234,7 @@ fn cache_in_redis(
     let cache = RedisCache::new(url).map_err(under_its_variable)?;
     match cache.check(known) {
         Ok(()) => Ok(builder.cache(cache)),
-        Err(error) => {
-            tracing::warn!(
-                target: "bloom_auth.cache",
-                %error,
-                "{CACHE} is a server, but access tokens are kept in memory alone",
-            );
-            Ok(builder)
-        }
+        Err(error) => Ok(in_memory(builder, &error)),
     }
 }
 

@@ -19,6 +19,9 @@ mod other_servers;
 #[cfg(all(unix, feature = "file"))]
 mod processes;
 #[cfg(test)]
+#[cfg(all(target_os = "linux", feature = "redis"))]
+mod redis;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod steady;

@@ -473,7 +473,10 @@ async fn r18_tls_sends_nothing_to_who_cannot_do_it() {
     .timeout(Duration::from_secs(10))
     .build()
     .unwrap();
+    let warnings = Warnings::capture();
     assert!(error(&cache).await.contains("TLS failed"));
+    let lines = warnings.take();
+    assert!(lines.len() == 1 && lines[0].contains("TLS failed"), "{lines:?}");
     let received = received.join().unwrap();
     // A handshake, in which there is nothing of ours.
     assert_eq!(received[0], 0x16);
