@@ -42,6 +42,26 @@ const LIMITS: &[Limit] = &[
             "curl",
         ],
     },
+    // Nor does a cache in memory bring what one on a server needs.
+    Limit {
+        name: "bloom-auth-cache",
+        args: &["--edges", "normal"],
+        most: Some(45),
+        never: &[
+            "redis",
+            "rustls",
+            "tokio-rustls",
+            "url",
+            "idna",
+            "aws-lc-rs",
+        ],
+    },
+    Limit {
+        name: "bloom-auth-cache",
+        args: &["--edges", "normal,build", "--all-features"],
+        most: None,
+        never: &["reqwest", "hyper", "native-tls", "openssl-sys", "ring"],
+    },
     Limit {
         name: "bloom-auth",
         args: &["--edges", "normal,build", "--all-features"],

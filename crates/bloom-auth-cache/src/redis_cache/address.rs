@@ -1,10 +1,11 @@
 //! Where the server is and who we are there, from a URL. What is secret in it
 //! is in no error and not in `Debug`.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
 };
 
 use bloom_auth_core::ConfigurationError;
@@ -22,8 +23,15 @@ const DEFAULT_PORT: u16 = 6379;
 /// Where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    Tcp { host: String, port: u16 },
-    Tls { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Tls {
+        host: String,
+        port: u16,
+    },
+    #[cfg(unix)]
     Unix(PathBuf),
 }
 
@@ -219,6 +227,7 @@ impl fmt::Display for Address {
         let (scheme, host, port) = match &self.endpoint {
             Endpoint::Tcp { host, port } => ("redis", host, port),
             Endpoint::Tls { host, port } => ("rediss", host, port),
+            #[cfg(unix)]
             Endpoint::Unix(path) => {
                 // Quoted where a path holds anything odd.
                 let path = path.to_string_lossy();

@@ -26,6 +26,7 @@ use bloom_auth_core::{
     CacheAccess, CacheError, CacheRecord, ClientCredentials, Clock, ConfigurationError, Lease,
     Refusal, SystemClock, TokenCache, TokenHash,
 };
+use zeroize::Zeroizing;
 
 use self::{
     address::Address,
@@ -54,8 +55,9 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 /// connection that fails is opened again after a pause, which grows to a
 /// second, and calls fail at once meanwhile.
 ///
-/// Clones share the connection. There is one for each runtime that calls,
-/// opened by the first call; nothing is opened by the builder.
+/// Clones share the connection. There is one for each runtime of tokio's that
+/// calls, which needs its timers and sockets as the provider does. It is opened
+/// by the first call; nothing is opened by the builder.
 ///
 /// # The server
 ///
@@ -133,7 +135,7 @@ impl RedisCache {
     /// A builder, for a cache with a key, a clock, roots or a prefix of one's own.
     pub fn builder(url: impl Into<String>) -> RedisCacheBuilder {
         RedisCacheBuilder {
-            url: url.into(),
+            url: Zeroizing::new(url.into()),
             allow_plaintext: false,
             root_certificate: None,
             prefix: DEFAULT_PREFIX.to_owned(),
@@ -198,7 +200,7 @@ impl fmt::Debug for RedisCache {
 /// Builds a [`RedisCache`].
 #[must_use]
 pub struct RedisCacheBuilder {
-    url: String,
+    url: Zeroizing<String>,
     allow_plaintext: bool,
     root_certificate: Option<Vec<u8>>,
     prefix: String,

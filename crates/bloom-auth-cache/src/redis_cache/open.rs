@@ -74,8 +74,6 @@ impl Opener {
                 self.log_in(stream.map_err(|error| Problem::of_io(&error))?)
                     .await
             }
-            #[cfg(not(unix))]
-            Endpoint::Unix(_) => Err(Problem::new("there are no Unix sockets here")),
         }
     }
 
