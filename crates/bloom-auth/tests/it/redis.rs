@@ -4,7 +4,7 @@
     dead_code,
     reason = "shared with the tests of the cache, which need more of it"
 )]
-#[path = "../../../bloom-auth-cache/tests/it/redis/server.rs"]
+// A link to theirs.
 mod server;
 
 use std::{ffi::OsString, fs, sync::Arc};

@@ -25,13 +25,16 @@ use tempfile::TempDir;
 const TRIES: u32 = 3000;
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Ends the server at the end of its input, and then removes the directory,
+/// unless it was told to keep that.
 const KEEPER: &str = r#"
 exec 3<&0
-"$@" </dev/null >>"$LOG" 2>&1 3<&- &
+"$@" </dev/null >>"$DIRECTORY/log" 2>&1 3<&- &
 echo $!
-cat <&3 >/dev/null
+told=$(cat <&3)
 kill -9 $!
 wait $!
+if [ "$told" != keep ]; then rm -rf "$DIRECTORY"; fi
 "#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +134,7 @@ impl Server {
             .arg("--dir")
             .arg(self.directory.path())
             .args(&self.arguments)
-            .env("LOG", self.log())
+            .env("DIRECTORY", self.directory())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Where the shell would say that its child was killed.
@@ -201,8 +204,21 @@ impl Server {
         self.signal(Signal::CONT);
     }
 
-    /// `kill -9`; it is gone when this returns.
+    /// `kill -9`; it is gone when this returns, and its directory is kept.
     pub(crate) fn kill(&mut self) {
+        if let Some(running) = &mut self.running {
+            running
+                .keeper
+                .stdin
+                .as_mut()
+                .unwrap()
+                .write_all(b"keep")
+                .unwrap();
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
         if let Some(mut running) = self.running.take() {
             drop(running.keeper.stdin.take());
             let _ = running.keeper.wait();
@@ -212,7 +228,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.kill();
+        self.end();
     }
 }
 

@@ -1,0 +1,1 @@
+../../../../bloom-auth-cache/tests/it/redis/server.rs
