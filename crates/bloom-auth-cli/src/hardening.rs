@@ -45,3 +45,9 @@ pub(crate) fn no_core_dumps() -> CoreLimit {
 #[cfg(not(unix))]
 #[derive(Clone, Copy)]
 pub(crate) struct CoreLimit;
+
+#[cfg(not(unix))]
+impl CoreLimit {
+    #[expect(clippy::unused_self, reason = "as on Unix")]
+    pub(crate) fn restore(self) {}
+}

@@ -3,7 +3,7 @@
 use bloom_auth_emulator::{Emulator, FaultRule, TokenQuota};
 use serde_json::Value;
 
-use crate::support::{User, json, run, set_mode};
+use crate::support::{User, json, run};
 
 fn levels(object: &Value) -> Vec<(&str, &str)> {
     let text = |value: &'_ Value, key: &str| value[key].as_str().unwrap().to_owned().leak() as &str;
@@ -87,7 +87,7 @@ async fn s5_the_first_error_decides_the_code() {
 async fn a_cache_that_others_can_look_into_is_found() {
     let user = User::new().await;
     user.run(["token"]).ok();
-    set_mode(&user.cache(), 0o755);
+    crate::support::set_mode(&user.cache(), 0o755);
     let object = diagnose(&user, &[], 6);
     let cache = &object["checks"][6];
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Where settings come from, as far as files and input go.
 
-use crate::support::{User, run, run_with_stdin, set_mode};
+use crate::support::{User, run, run_with_stdin};
 
 fn settings(user: &User, secret: &str) -> String {
     format!(
@@ -26,7 +26,7 @@ async fn k12_a_secret_in_a_file_that_others_can_read_is_refused_with_what_mends_
         assert!(error.contains(&fix), "{error}");
         assert!(!error.contains(&user.emulator.client_secret()), "{error}");
         assert_eq!(user.token_requests(), asked);
-        set_mode(&path, 0o600);
+        crate::support::set_mode(&path, 0o600);
         run(&mut user.bare(["token", "--cache", "none"])).ok();
         asked += 1;
         assert_eq!(user.token_requests(), asked);
@@ -37,7 +37,7 @@ async fn k12_a_secret_in_a_file_that_others_can_read_is_refused_with_what_mends_
     user.config(&settings(&user, &secret), 0o644);
     run(&mut user.bare(["token"])).ok();
     // The file of the secret alone is warned of: services have it mounted so.
-    set_mode(&file, 0o644);
+    crate::support::set_mode(&file, 0o644);
     let ran = run(&mut user.bare(["token"]));
     assert_eq!(ran.code, Some(0));
     assert!(
