@@ -8,39 +8,52 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::User;
 
 const MANY: usize = 64;
+const ROUNDS: usize = 8;
+
+/// Starts many at once; what they printed, or `None` if one of them warned that
+/// the cache took longer than the library waits for it, on a machine that is too
+/// busy to tell anything.
+fn start_many(user: &User, args: &[&str]) -> Option<Vec<String>> {
+    let child = |_| {
+        let mut command = user.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let children: Vec<_> = (0..MANY).map(child).collect();
+    let mut is_telling = true;
+    let mut printed = Vec::new();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        // Even then everybody gets a token.
+        assert!(output.status.success(), "{stderr}");
+        is_telling &= stderr.is_empty();
+        printed.push(String::from_utf8(output.stdout).unwrap());
+    }
+    is_telling.then_some(printed)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_on_a_cold_cache_share_one_token_request() {
-    let user = User::new().await;
-    let start = |args: &[&str]| {
-        let child = |_| {
-            let mut command = user.command(args);
-            command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap()
+    for _ in 0..ROUNDS {
+        let user = User::new().await;
+        let Some(printed) = start_many(&user, &["token"]) else {
+            continue;
         };
-        let children: Vec<_> = (0..MANY).map(child).collect();
-        let printed = children.into_iter().map(|child| {
-            let output = child.wait_with_output().unwrap();
-            let stderr = String::from_utf8(output.stderr).unwrap();
-            assert!(output.status.success(), "{stderr}");
-            String::from_utf8(output.stdout).unwrap()
-        });
-        let printed: Vec<String> = printed.collect();
-        printed
-    };
-    let printed = start(&["token"]);
-    assert_eq!(user.token_requests(), 1);
-    assert!(printed.iter().all(|token| *token == printed[0]));
+        assert_eq!(user.token_requests(), 1);
+        assert!(printed.iter().all(|token| *token == printed[0]));
 
-    // And who all want a newer one at once share one as well.
-    user.emulator
-        .set_token_lifetime(Duration::from_secs(200_000));
-    let printed = start(&["token", "--min-lifetime", "100000"]);
-    assert!(printed.iter().all(|token| *token == printed[0]));
-    assert_eq!(user.token_requests(), 2);
+        // And who all want a newer one at once share one as well.
+        let longer = Duration::from_secs(200_000);
+        user.emulator.set_token_lifetime(longer);
+        let Some(printed) = start_many(&user, &["token", "--min-lifetime", "100000"]) else {
+            continue;
+        };
+        assert_eq!(user.token_requests(), 2);
+        assert!(printed.iter().all(|token| *token == printed[0]));
+        return;
+    }
+    panic!("{ROUNDS} times the cache took too long");
 }
 
 #[tokio::test(flavor = "multi_thread")]
