@@ -126,9 +126,9 @@ mod tests {
             text.contains("\nbloom-auth-core = { path = \"bloom-auth-core-"),
             "{text}"
         );
-        // Nobody uses the facade, and cargo warns of needless patches.
+        // Nobody uses the tool, and cargo warns of needless patches.
         assert!(
-            text.contains("    \"bloom-auth-0") && !text.contains("\nbloom-auth = "),
+            text.contains("    \"bloom-auth-cli-0") && !text.contains("\nbloom-auth-cli = "),
             "{text}"
         );
         // A tool of ours is no package.
