@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Not taken for loopback, and from which nothing could leave the machine:
-/// 127.0.0.1 as an IPv6 address, and a port at which nobody listens.
+/// the address of none in particular, and a port at which nobody listens.
 const URL: &str = "https://0.0.0.0:1/oauth/token";
 
 const PAGE: &str = "<html><title>canary-of-the-page</title></html>";
