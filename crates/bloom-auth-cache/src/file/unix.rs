@@ -73,8 +73,8 @@ impl Folder for UnixFolder {
         if mode.intersects(OTHERS) {
             let mode = mode.as_raw_mode();
             return Err(io::Error::other(format!(
-                "others may look into it (mode {mode:04o}): run `chmod 700` on it, or name a \
-                 directory in it, which will be created",
+                "others may look into it (mode {mode:04o}): name a directory in it, which will be \
+                 created, or run `chmod 700` on it if it is for nothing else",
             )));
         }
         Ok(Some(Self(directory)))

@@ -284,7 +284,8 @@ fn of_cache(settings: &Settings) -> Finding {
             "cache",
             Level::Error(Exit::Files),
             chain(&error),
-            "make it a directory of this user alone (`chmod 700`), or set BLOOM_CACHE_DIR",
+            "set BLOOM_CACHE_DIR to a directory of its own; one that is for nothing else can be made \
+             this user's alone (`chmod 700`)",
         ),
     }
 }
