@@ -82,10 +82,10 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String, String)> {
     let mut rows = Vec::new();
     for setting in names::SETTINGS {
         if let Some(value) = settings.get(setting.variable) {
-            let text = if setting.variable == names::CLIENT_SECRET {
-                "(set)".to_owned()
-            } else {
-                String::from_utf8_lossy(&value.value).into_owned()
+            let text = match setting.variable {
+                names::CLIENT_SECRET => "(set)".to_owned(),
+                names::TOKEN_URL | names::API_URL => without_userinfo(&value.value),
+                _ => String::from_utf8_lossy(&value.value).into_owned(),
             };
             rows.push((
                 setting.key,
@@ -95,6 +95,18 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String, String)> {
         }
     }
     rows
+}
+
+/// The URL, without the password that makes it a wrong setting.
+fn without_userinfo(url: &[u8]) -> String {
+    let url = String::from_utf8_lossy(url);
+    let start = url.find("//").map_or(0, |at| at + 2);
+    let (scheme, rest) = url.split_at(start);
+    // As far as any reader would look for one, even one that reads wrongly.
+    match rest.rfind('@') {
+        Some(at) => format!("{scheme}(left out){}", &rest[at..]),
+        None => url.into_owned(),
+    }
 }
 
 fn for_people(settings: &Settings, found: Option<&Found>, style: Style) -> String {

@@ -47,3 +47,23 @@ async fn what_is_wrong_is_said_beside_what_is_set() {
             .contains("is not set")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_a_url_is_refused_and_not_shown() {
+    let user = User::new().await;
+    for url in [
+        "https://user:canary@example.com/oauth/token",
+        "user:canary@example.com",
+        "https://user:ca/nary@example.com/",
+    ] {
+        for flag in ["--token-url", "--api-url"] {
+            for json in [None, Some("--json")] {
+                let ran = user.run(["status", flag, url].into_iter().chain(json));
+                assert_eq!(ran.code, Some(2), "{url}");
+                let shown = format!("{}{}", ran.stdout, ran.stderr);
+                assert!(!shown.contains("nary"), "{shown}");
+                assert!(shown.contains("@example.com"), "{shown}");
+            }
+        }
+    }
+}
