@@ -48,7 +48,7 @@
 //!
 //! `--profile` or `BLOOM_PROFILE` choose a profile. Unknown keys are errors with
 //! the nearest known one; a file that holds a `client_secret` and can be read by
-//! others is refused.
+//! others is refused, and so is one that everybody can write to.
 //!
 //! The secret comes from `BLOOM_CLIENT_SECRET`, a file, the standard input
 //! (`--secret-stdin`) or the keyring (`--keyring`, feature `keyring`), never from an

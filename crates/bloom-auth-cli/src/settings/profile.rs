@@ -73,7 +73,14 @@ pub(crate) fn read(path: &Path, profile: Option<&str>) -> Result<Option<Profile>
         Err(error) => return Err(unreadable(error)),
     }
     let file = File::open(path).map_err(unreadable)?;
-    let readable_by_others = is_readable_by_others(&file).map_err(unreadable)?;
+    let rights = Rights::of(&file).map_err(unreadable)?;
+    if rights.all_write {
+        return Err(Failure::settings(format!(
+            "{shown} can be written to by everybody, who could have the secret sent elsewhere: \
+             look at what it says, and run `chmod 600 {}`",
+            crate::output::shell::quoted(&path.to_string_lossy()),
+        )));
+    }
     // It may hold a secret.
     let mut text = Zeroizing::new(String::new());
     file.take(MAX_BYTES + 1)
@@ -86,7 +93,7 @@ pub(crate) fn read(path: &Path, profile: Option<&str>) -> Result<Option<Profile>
     }
     let parsed =
         parse(&text, profile).map_err(|wrong| Failure::settings(format!("{shown}{wrong}")))?;
-    if readable_by_others && parsed.holds_secret {
+    if rights.others_read && parsed.holds_secret {
         return Err(Failure::settings(format!(
             "{shown} holds a client secret and can be read by others: run `chmod 600 {}`, and \
              have the secret replaced if others use this machine",
@@ -96,16 +103,30 @@ pub(crate) fn read(path: &Path, profile: Option<&str>) -> Result<Option<Profile>
     Ok(Some(parsed.profile))
 }
 
-#[cfg(unix)]
-fn is_readable_by_others(file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(file.metadata()?.permissions().mode() & 0o044 != 0)
+/// What others may do with the file.
+#[derive(Default)]
+struct Rights {
+    others_read: bool,
+    all_write: bool,
 }
 
-/// Rights are inherited from the directory there.
-#[cfg(not(unix))]
-fn is_readable_by_others(_: &File) -> io::Result<bool> {
-    Ok(false)
+impl Rights {
+    #[cfg(unix)]
+    fn of(file: &File) -> io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = file.metadata()?.permissions().mode();
+        Ok(Self {
+            others_read: mode & 0o044 != 0,
+            all_write: mode & 0o002 != 0,
+        })
+    }
+
+    /// They are inherited from the directory there.
+    #[cfg(not(unix))]
+    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+    fn of(_: &File) -> io::Result<Self> {
+        Ok(Self::default())
+    }
 }
 
 struct Parsed {

@@ -235,3 +235,20 @@ async fn without_the_keyring_built_in_an_error_says_so() {
     let error = user.run(["token", "--keyring"]).failed(2);
     assert!(error.contains("--features keyring"), "{error}");
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn k12_a_file_that_everybody_may_write_to_is_refused() {
+    let user = User::new().await;
+    let text = format!("token_url = '{}'\n", user.emulator.v1_token_url());
+    user.config(&text, 0o602);
+    let error = user.run(["token"]).failed(2);
+    assert!(
+        error.contains("written to by everybody") && error.contains("chmod 600"),
+        "{error}"
+    );
+    assert_eq!(user.emulator.counts().connections, 0);
+    // Where every user has a group alone, editors leave this.
+    user.config(&text, 0o664);
+    user.run(["token"]).ok();
+}
