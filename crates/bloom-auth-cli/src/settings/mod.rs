@@ -298,6 +298,13 @@ fn file(
     args: &SettingsArgs,
     environment: &Environment,
 ) -> Result<(Option<PathBuf>, Option<profile::Profile>), Failure> {
+    for name in [names::PROFILE, names::CONFIG] {
+        if environment.get(name).is_some_and(|value| value.is_empty()) {
+            return Err(Failure::settings(format!(
+                "{name} is set, but empty: unset it, or give it a value"
+            )));
+        }
+    }
     let name = match (&args.profile, environment.get(names::PROFILE)) {
         (Some(name), _) => Some(name.clone()),
         (None, Some(name)) => Some(name.into_string().map_err(|_| {

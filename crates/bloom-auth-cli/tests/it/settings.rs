@@ -252,3 +252,15 @@ async fn k12_a_file_that_everybody_may_write_to_is_refused() {
     user.config(&text, 0o664);
     user.run(["token"]).ok();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_names_of_files_and_profiles_are_told_as_such() {
+    let user = User::new().await;
+    for variable in ["BLOOM_CONFIG", "BLOOM_PROFILE"] {
+        let error = run(user.command(["token"]).env(variable, "")).failed(2);
+        assert!(
+            error.contains(&format!("{variable} is set, but empty")),
+            "{error}"
+        );
+    }
+}
