@@ -157,9 +157,12 @@ fn run(
             } else {
                 Exit::Ok
             };
-            // If it cannot be shown, there is nobody to tell that either.
-            let _ = error.print();
-            return Err(Failure::quiet(exit));
+            return match error.print() {
+                // What was asked for, and did not get there.
+                Err(error) if exit == Exit::Ok => Err(output::unwritable(&error)),
+                // If an error cannot be shown, there is nobody to tell that either.
+                _ => Err(Failure::quiet(exit)),
+            };
         }
     };
     let verbosity = Verbosity::of(cli.quiet, cli.verbose);

@@ -22,7 +22,7 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     written.map_err(|error| unwritable(&error))
 }
 
-fn unwritable(error: &io::Error) -> Failure {
+pub(crate) fn unwritable(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Failure::quiet(Exit::Ok);
     }

@@ -61,3 +61,16 @@ async fn x13_an_output_that_takes_nothing_is_a_failure_that_shows_no_token() {
         }
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn x13_help_that_does_not_get_there_is_a_failure() {
+    let user = User::new().await;
+    for args in [&["--help"][..], &["token", "--help"], &["--version"]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = user.command(args).stdout(full).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(6), "{args:?}: {stderr}");
+        assert!(stderr.starts_with("error: the standard output cannot be written to"));
+    }
+}
