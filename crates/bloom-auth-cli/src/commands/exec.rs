@@ -3,7 +3,7 @@
 use std::{io, process::Command, time::Duration};
 
 use super::{
-    Context, block_on, patiently,
+    Context, block_on, patiently_for_another,
     token::{WAITING, Wanted, exports, obtain},
 };
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) fn run(args: ExecArgs, context: &Context) -> Result<(), Failure> {
         min_lifetime: Duration::from_secs(min_lifetime.into()),
         refresh: false,
     };
-    let token = block_on(patiently(WAITING, obtain(&auth, wanted)))?;
+    let token = block_on(patiently_for_another(WAITING, obtain(&auth, wanted)))?;
     let mut command = Command::new(&program);
     command.args(words).envs(exports(&token));
     // It gets the token in the place of what it was got with.

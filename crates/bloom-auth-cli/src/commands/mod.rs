@@ -68,22 +68,46 @@ pub(crate) async fn patiently<T>(
     message: &'static str,
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    wait(message, future, true).await
+}
+
+/// As [`patiently`], and leaves signals as they were found: a program that takes
+/// the place of this one is to ignore those that it was started to ignore.
+pub(crate) async fn patiently_for_another<T>(
+    message: &'static str,
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    wait(message, future, false).await
+}
+
+async fn wait<T>(
+    message: &'static str,
+    future: impl Future<Output = Result<T, Failure>>,
+    takes_signals: bool,
+) -> Result<T, Failure> {
     let mut future = pin!(future);
     tokio::select! {
         biased;
         result = &mut future => return result,
         () = sleep(AT_ONCE) => {}
     }
-    let mut signals = Signals::new()?;
+    let mut signals = takes_signals.then(Signals::new).transpose()?;
     let mut spinner = Spinner::new(message);
     loop {
         let pause = spinner.pause(AT_ONCE);
         tokio::select! {
             biased;
             result = &mut future => return result,
-            signal = signals.next() => return Err(Failure::signal(signal)),
+            signal = next_of(signals.as_mut()) => return Err(Failure::signal(signal)),
             () = sleep(pause) => spinner.turn(),
         }
+    }
+}
+
+async fn next_of(signals: Option<&mut Signals>) -> u8 {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => std::future::pending().await,
     }
 }
 

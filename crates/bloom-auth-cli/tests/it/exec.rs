@@ -3,7 +3,8 @@
 use std::{
     io::{BufRead as _, BufReader},
     os::unix::process::ExitStatusExt as _,
-    process::Stdio,
+    process::{Command, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,7 +29,7 @@ async fn the_program_has_the_token_and_not_the_secret() {
     ];
     let printed = user.run(all).ok();
     // The limit on core dumps is the one that was found.
-    let limit = run(std::process::Command::new("sh").args(["-c", "ulimit -c"])).ok();
+    let limit = run(Command::new("sh").args(["-c", "ulimit -c"])).ok();
     assert_eq!(
         printed,
         format!("{token}secret: \n1\n--client-secret a b\n{limit}")
@@ -74,4 +75,26 @@ async fn x11_signals_are_the_programs() {
         .status()
         .unwrap();
     assert_eq!(ran.signal(), Some(9));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn x11_a_signal_that_was_ignored_stays_so_however_long_the_token_takes() {
+    let user = User::new().await;
+    let script = "trap '' INT; exec \"$0\" exec --cache none -- grep SigIgn /proc/self/status";
+    let binary = env!("CARGO_BIN_EXE_bloom-auth");
+    for latency in [Duration::ZERO, Duration::from_millis(300)] {
+        user.emulator.set_latency(latency);
+        let mut command = Command::new("sh");
+        command.args(["-c", script, binary]);
+        command.envs(
+            user.command([""])
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        let printed = run(&mut command).ok();
+        let mask = printed.trim().rsplit('\t').next().unwrap();
+        let mask = u64::from_str_radix(mask, 16).unwrap();
+        assert_eq!(mask & 0b10, 0b10, "{latency:?}: {printed}");
+    }
 }
