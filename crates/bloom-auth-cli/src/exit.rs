@@ -101,6 +101,8 @@ impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         let exit = match &error {
             RequestError::Token(error) => Exit::of(error.kind()),
+            // An answer that cannot be used; no setting is wrong.
+            RequestError::TooManyRedirects => Exit::Unavailable,
             _ if matches!(error.recovery(), Recovery::Retry { .. }) => Exit::Unavailable,
             _ => Exit::Settings,
         };
@@ -134,6 +136,12 @@ mod tests {
             assert_eq!(exit.code(), code, "{exit:?}");
             assert!(super::super::args::EXIT_CODES.contains(&format!("{code}")));
         }
+    }
+
+    #[test]
+    fn s5_redirects_without_end_are_an_answer_that_cannot_be_used() {
+        let failure = Failure::from(RequestError::TooManyRedirects);
+        assert_eq!(failure.exit, Exit::Unavailable);
     }
 
     #[test]

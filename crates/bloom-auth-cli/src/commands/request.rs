@@ -81,6 +81,13 @@ async fn write(chunk: Vec<u8>) -> Result<(), Failure> {
 
 fn verdict(status: StatusCode) -> Result<(), Failure> {
     let message = format!("the API answered {status}");
+    // No refusal of this request: later it may be answered.
+    if [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
+        return Err(Failure::new(
+            Exit::Unavailable,
+            message + ": try again later",
+        ));
+    }
     if status.is_client_error() {
         let hint = match status.as_u16() {
             401 => ": it takes no token of these settings; `bloom-auth doctor` says more",
@@ -174,6 +181,24 @@ fn body(data: &str) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s5_a_status_says_whether_to_try_again() {
+        for (status, exit) in [
+            (400, Some(Exit::Api)),
+            (401, Some(Exit::Api)),
+            (404, Some(Exit::Api)),
+            (408, Some(Exit::Unavailable)),
+            (429, Some(Exit::Unavailable)),
+            (500, Some(Exit::Unavailable)),
+            (200, None),
+            (304, None),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let found = verdict(status).err().map(|failure| failure.exit);
+            assert_eq!(found, exit, "{status}");
+        }
+    }
 
     #[test]
     fn whole_urls_are_told_from_paths() {
