@@ -144,7 +144,9 @@ fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
                 "--header sets Authorization, which is what the token is sent in: leave it out",
             ));
         }
-        let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+        // It may be a key: a redirect to another origin does not take it along.
+        value.set_sensitive(true);
         headers.append(name, value);
     }
     Ok(headers)
@@ -229,6 +231,7 @@ mod tests {
         }
         let two = headers(&["X-A: 1".to_owned(), "x-a:2".to_owned()]).unwrap();
         assert_eq!(two.get_all("x-a").iter().count(), 2);
+        assert!(two.values().all(HeaderValue::is_sensitive));
         assert!(method("get").is_ok());
         assert!(method("CONNECT").is_err());
     }
