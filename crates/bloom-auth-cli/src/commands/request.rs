@@ -21,6 +21,12 @@ const MAX_BODY_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) fn run(args: &RequestArgs, context: &Context) -> Result<(), Failure> {
     let method = method(&args.method)?;
     let mut headers = headers(&args.header)?;
+    if args.settings.secret_stdin && args.data.as_deref() == Some("@-") {
+        return Err(Failure::settings(
+            "--secret-stdin and `--data @-` both read the standard input: use \
+             --client-secret-file, or --data with `@FILE`",
+        ));
+    }
     let body = args.data.as_deref().map(body).transpose()?;
     if body.is_some() && !headers.contains_key(header::CONTENT_TYPE) {
         let json = HeaderValue::from_static("application/json");

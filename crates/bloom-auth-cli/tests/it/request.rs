@@ -86,3 +86,14 @@ async fn the_header_of_the_token_is_not_for_others_to_set() {
     user.run(["request", "GET", ORGANIZATION, "-H", "X-A: b"])
         .ok();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standard_input_is_the_secret_or_the_body() {
+    let user = User::new().await;
+    let post = ["request", "POST", "/v2/core/consumers"];
+    let both = ["--data", "@-", "--secret-stdin"];
+    let mut command = user.command(post.into_iter().chain(both));
+    let error = run_with_stdin(&mut command, b"{}").failed(2);
+    assert!(error.contains("both read the standard input"), "{error}");
+    assert_eq!(user.emulator.counts().connections, 0);
+}
