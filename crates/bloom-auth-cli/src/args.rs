@@ -250,7 +250,8 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
     /// How long all of it may take, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) timeout: u32,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bloom_auth::RequestError;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::{Context, block_on, patiently, until_signal};
@@ -53,7 +54,14 @@ pub(crate) fn run(args: &RequestArgs, context: &Context) -> Result<(), Failure> 
         request = request.body(body);
     }
     block_on(async {
-        let send = async { Ok(request.send().await?) };
+        let send = async {
+            request.send().await.map_err(|error| match error {
+                RequestError::Http(error) if error.is_timeout() && !error.is_connect() => {
+                    too_late(args.timeout)
+                }
+                error => error.into(),
+            })
+        };
         let mut response = patiently("waiting for the API", send).await?;
         let status = response.status();
         if args.include {
@@ -64,6 +72,7 @@ pub(crate) fn run(args: &RequestArgs, context: &Context) -> Result<(), Failure> 
                 match response.chunk().await {
                     Ok(Some(chunk)) => write(chunk.into()).await?,
                     Ok(None) => return Ok(()),
+                    Err(error) if error.is_timeout() => return Err(too_late(args.timeout)),
                     Err(_) => {
                         let message = "the API's answer broke off";
                         return Err(Failure::new(Exit::Unavailable, message));
@@ -74,6 +83,15 @@ pub(crate) fn run(args: &RequestArgs, context: &Context) -> Result<(), Failure> 
         .await?;
         verdict(status)
     })
+}
+
+fn too_late(seconds: u32) -> Failure {
+    Failure::new(
+        Exit::Unavailable,
+        format!(
+            "the API's answer was not complete within {seconds} s: raise --timeout, or try again"
+        ),
+    )
 }
 
 /// On a thread of its own, so that a reader which stands still does not keep a

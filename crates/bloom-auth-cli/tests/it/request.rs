@@ -1,6 +1,6 @@
 //! `request`: what is sent, what is printed, and who may get the token.
 
-use bloom_auth_emulator::Emulator;
+use bloom_auth_emulator::{Emulator, FaultRule};
 
 use crate::support::{ORGANIZATION, User, json, run_with_stdin};
 
@@ -96,4 +96,22 @@ async fn the_standard_input_is_the_secret_or_the_body() {
     let error = run_with_stdin(&mut command, b"{}").failed(2);
     assert!(error.contains("both read the standard input"), "{error}");
     assert_eq!(user.emulator.counts().connections, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_limit_that_has_passed_is_told_as_such() {
+    let user = User::new().await;
+    user.run(["token"]).ok();
+    let get = ["request", "GET", ORGANIZATION, "--timeout"];
+    user.run(get.into_iter().chain(["0"])).failed(2);
+    for fault in ["no-answer@api", "slow-body@api"] {
+        user.emulator.set_fault(fault.parse::<FaultRule>().unwrap());
+        let ran = user.run(get.into_iter().chain(["1"]));
+        assert_eq!(ran.code, Some(4), "{fault}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains("raise --timeout"),
+            "{fault}: {}",
+            ran.stderr
+        );
+    }
 }
