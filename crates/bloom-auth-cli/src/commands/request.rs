@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read as _},
+    io::{self, IsTerminal as _, Read as _},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use super::{Context, block_on, patiently, until_signal};
 use crate::{
     args::RequestArgs,
     exit::{Exit, Failure},
-    output,
+    output::{self, Harmless},
 };
 
 /// What is kept in memory, so that it can be sent again with another token.
@@ -64,13 +64,21 @@ pub(crate) fn run(args: &RequestArgs, context: &Context) -> Result<(), Failure> 
         };
         let mut response = patiently("waiting for the API", send).await?;
         let status = response.status();
+        // A file gets every byte; a terminal would take some for commands.
+        let mut harmless = io::stdout().is_terminal().then(Harmless::default);
+        let mut shown = move |mut bytes: Vec<u8>| {
+            if let Some(harmless) = &mut harmless {
+                harmless.make(&mut bytes);
+            }
+            bytes
+        };
         if args.include {
-            output::print(&head(status, response.headers()))?;
+            output::print(&shown(head(status, response.headers())))?;
         }
         until_signal(async {
             loop {
                 match response.chunk().await {
-                    Ok(Some(chunk)) => write(chunk.into()).await?,
+                    Ok(Some(chunk)) => write(shown(chunk.into())).await?,
                     Ok(None) => return Ok(()),
                     Err(error) if error.is_timeout() => return Err(too_late(args.timeout)),
                     Err(_) => {

@@ -76,6 +76,30 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(character).collect()
 }
 
+/// Does the same to bytes as they come, which may end within a character.
+#[derive(Debug, Default)]
+pub(crate) struct Harmless {
+    last: u8,
+}
+
+impl Harmless {
+    pub(crate) fn make(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            let is_command = match *byte {
+                b'\n' | b'\r' | b'\t' => false,
+                0x7f => true,
+                // U+0080 to U+009F, in UTF-8.
+                0x80..=0x9f => self.last == 0xc2,
+                other => other < b' ',
+            };
+            self.last = *byte;
+            if is_command {
+                *byte = b'?';
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) enum Colour {
     Red,
@@ -148,6 +172,23 @@ mod tests {
         ] {
             let style = Style::of(is_terminal, &environment(pairs));
             assert_eq!(style.paint(Colour::Red, "x") != "x", colours, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_command_no_terminal_however_they_are_cut() {
+        let bytes = "a\x1b]0;t\x07\u{9b}31m\r\n\t\x7f\u{e9}\u{1f980}\u{a0}\0".as_bytes();
+        let expected = [
+            b"a?]0;t?\xc2?31m\r\n\t?",
+            "\u{e9}\u{1f980}\u{a0}?".as_bytes(),
+        ];
+        for cut in 0..=bytes.len() {
+            let mut bytes = bytes.to_vec();
+            let mut harmless = Harmless::default();
+            let (start, end) = bytes.split_at_mut(cut);
+            harmless.make(start);
+            harmless.make(end);
+            assert_eq!(bytes, expected.concat(), "{cut}");
         }
     }
 

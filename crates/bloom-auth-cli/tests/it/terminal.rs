@@ -124,3 +124,25 @@ async fn s1_a_secret_is_not_typed_where_it_would_show() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("terminal"), "{stderr}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_says_commands_no_terminal() {
+    let user = User::new().await;
+    let body = "{\"name\":\"a\u{9b}2Jb\"}";
+    user.run(["request", "POST", "/v2/core/consumers", "--data", body])
+        .ok();
+    let list = ["request", "GET", "/v2/core/consumers"];
+    assert!(user.run(list).ok().contains("a\u{9b}2Jb"));
+    let terminal = Terminal::open();
+    let mut command = user.command(list);
+    command.stdout(terminal.stdio()).stderr(Stdio::null());
+    assert_eq!(wait(command), Some(0));
+    let Terminal { user, shown } = terminal;
+    drop(user);
+    let shown = shown.join().unwrap();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        shown.contains("?2Jb") && !shown.contains('\u{9b}'),
+        "{shown}"
+    );
+}
