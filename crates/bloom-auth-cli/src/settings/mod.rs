@@ -122,7 +122,7 @@ pub(crate) fn resolve(args: &SettingsArgs, environment: &Environment) -> Result<
     if text(&values, names::CACHE).is_none() {
         values.extend(value_of(names::CACHE, b"file", Origin::Default));
     }
-    warnings.extend(secret_file_for_all(&values));
+    warnings.extend(secret_files_for_all(&values));
     Ok(Settings {
         values,
         profile,
@@ -359,21 +359,31 @@ fn misspelled(environment: &Environment) -> Vec<String> {
 
 /// Where secrets are mounted for a service, everybody may read them by default,
 /// so that this is no error.
-fn secret_file_for_all(values: &[Value]) -> Option<String> {
-    let path = text(values, names::CLIENT_SECRET_FILE)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
+#[cfg(unix)]
+fn secret_files_for_all(values: &[Value]) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let files = [
+        (names::CLIENT_SECRET_FILE, "client secret"),
+        (names::PRIVATE_KEY_FILE, "private key"),
+        (names::CLIENT_CERTIFICATE_FILE, "client certificate's key"),
+    ];
+    let warning = |(variable, what): (&str, &str)| {
+        let path = text(values, variable)?;
         let metadata = std::fs::metadata(&path).ok()?;
-        if metadata.is_file() && metadata.permissions().mode() & 0o004 != 0 {
-            let path = crate::output::shell::quoted(&path);
-            return Some(format!(
-                "the file of the client secret can be read by everybody: run `chmod 600 {path}`"
-            ));
+        if !metadata.is_file() || metadata.permissions().mode() & 0o004 == 0 {
+            return None;
         }
-    }
-    let _ = path;
-    None
+        let path = crate::output::shell::quoted(&path);
+        Some(format!(
+            "the file of the {what} can be read by everybody: run `chmod 600 {path}`"
+        ))
+    };
+    files.into_iter().filter_map(warning).collect()
+}
+
+#[cfg(not(unix))]
+fn secret_files_for_all(_: &[Value]) -> Vec<String> {
+    Vec::new()
 }
 
 #[cfg(unix)]

@@ -264,3 +264,21 @@ async fn empty_names_of_files_and_profiles_are_told_as_such() {
         );
     }
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn k12_every_file_of_a_secret_that_everybody_can_read_is_warned_of() {
+    let user = User::new().await;
+    for flag in [
+        "--client-secret-file",
+        "--private-key-file",
+        "--client-certificate-file",
+    ] {
+        let file = user.file("of-a-secret", "x");
+        let path = file.to_str().unwrap();
+        let warned = |ran: &str| ran.contains("can be read by everybody");
+        assert!(!warned(&user.run(["status", flag, path]).stderr), "{flag}");
+        set_mode(&file, 0o604);
+        assert!(warned(&user.run(["status", flag, path]).stderr), "{flag}");
+    }
+}
