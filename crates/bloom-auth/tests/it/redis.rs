@@ -1,5 +1,7 @@
-//! What is on a Redis server tells nothing to whoever copies it.
+//! A Redis server as a fleet uses it, and what it tells to whoever copies what
+//! is on it.
 
+mod fleet;
 #[expect(
     dead_code,
     reason = "shared with the tests of the cache, which need more of it"
