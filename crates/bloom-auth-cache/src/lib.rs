@@ -7,6 +7,7 @@
 //! | `MokaCache` (feature `moka`) | the providers of a process | within a bound: the least recently used go | thousands of clients, behind [`TokenProviders`](bloom_auth_core::TokenProviders) |
 //! | `FileCache` (feature `file`) | the processes of a user on one machine | when processes end, for 30 days at most | programs that start often, and several on one machine |
 //! | `RedisCache` (feature `redis`) | the machines of a fleet | in Redis or Valkey, until they expire | services on many machines |
+//! | [`Tiered`] | as its two | in a near one and a far one | programs that start often on many machines: files in front of Redis |
 //!
 //! All of them implement [`bloom_auth_core::TokenCache`] and pass its
 //! conformance suite (feature `test-util` of the core crate), which caches of
@@ -34,6 +35,7 @@ mod refusals;
 mod rules;
 #[cfg(any(feature = "file", feature = "redis"))]
 mod seal;
+mod tiered;
 
 #[cfg(feature = "file")]
 pub use file::{FileCache, FileCacheBuilder, FileCacheEntry};
@@ -44,3 +46,4 @@ pub use moka_cache::{MokaCache, MokaCacheBuilder};
 pub use redis_cache::{RedisCache, RedisCacheBuilder};
 #[cfg(any(feature = "file", feature = "redis"))]
 pub use seal::{MAX_SEALED_BYTES, SealError, Sealer};
+pub use tiered::Tiered;

@@ -21,3 +21,5 @@ mod refusals;
 mod sharing;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tiered;

@@ -10,12 +10,15 @@ use bloom_auth_core::{
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-pub(crate) fn access(id: &str) -> CacheAccess {
+pub(crate) fn credentials(id: &str) -> ClientCredentials {
     let secret = ClientSecret::new("canary-of-the-secret").unwrap();
-    let credentials = ClientCredentials::new(ClientId::new(id).unwrap(), secret);
+    ClientCredentials::new(ClientId::new(id).unwrap(), secret)
+}
+
+pub(crate) fn access(id: &str) -> CacheAccess {
     CacheAccess::new(
         &TokenRequest::new(Environment::sandbox(AuthVersion::V1)),
-        &credentials,
+        &credentials(id),
     )
 }
 
