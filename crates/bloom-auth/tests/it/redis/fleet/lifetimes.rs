@@ -28,7 +28,9 @@ fn live(kind: Kind, count: usize, lifetime: Duration, requests: u64) -> bool {
     let mut fleet = Fleet::start(count, TEST, &bloom, &server);
     let start = now();
     fleet.go();
-    until(|| bloom.token_requests() > requests);
+    for before in 0..=requests {
+        until(|| bloom.token_requests() > before);
+    }
     let reports = fleet.end();
     let elapsed = start.elapsed();
 
