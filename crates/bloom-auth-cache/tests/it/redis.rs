@@ -16,7 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bloom_auth_cache::{RedisCache, RedisCacheBuilder, Sealer};
+use bloom_auth_cache::{FileCache, RedisCache, RedisCacheBuilder, Sealer, Tiered};
 use bloom_auth_core::{
     CacheAccess, TokenCache,
     test_util::cache_suite::{self, BitFlips, Leases, RawEntries},
@@ -53,6 +53,19 @@ async fn k5_k6_it_conforms() {
     for leases in suites.join_all().await {
         assert_eq!(leases, Leases::Exercised);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn k5_k6_it_conforms_behind_files() {
+    let Some(kind) = server::any("redis::k5_k6_it_conforms_behind_files") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let make = || {
+        let files = FileCache::in_directory(directory.path().join(prefix())).unwrap();
+        ready(Tiered::new(files, cache(server::shared(kind))))
+    };
+    assert_eq!(cache_suite::all(make).await, Leases::Exercised);
 }
 
 #[tokio::test]
