@@ -46,7 +46,7 @@
 //! | `BLOOM_CLIENT_CERTIFICATE_FILE` | a PEM file of a client certificate and its private key, for servers that ask for one; for `tls_client_auth` it is the proof | |
 //! | `BLOOM_ALLOW_INSECURE_LOOPBACK` | `true` allows plain http, to loopback only | `false` |
 //! | `BLOOM_CACHE` | `memory` keeps tokens in memory alone (`none` is another word for it), `file` (feature `file`) in sealed files, for all processes of this user; the URL of a Redis or Valkey server (feature `redis`), such as `rediss://user:password@host:6379/0`, sealed there, for all machines that use it | `memory` |
-//! | `BLOOM_CACHE_DIR` | an absolute path: where `file` keeps them | `bloom-auth` in the platform's cache directory |
+//! | `BLOOM_CACHE_DIR` | an absolute path: where `file` keeps them; with the URL of a server, files there are asked first (feature `file`) | for `file`, `bloom-auth` in the platform's cache directory |
 //!
 //! `BLOOM_CACHE=file` needs the crate's feature `file`. With it, a client secret
 //! of fewer than 32 characters (it could be guessed from the files), a client
@@ -59,6 +59,10 @@
 //! in the same way; one that is away is warned of by the first fetch, and
 //! providers go on without it. `redis://` is for servers on this machine, and
 //! `unix:/path` for sockets; what else there is to know is with `RedisCache`.
+//!
+//! With `BLOOM_CACHE_DIR` as well, files in that directory are in front of the
+//! server ([`Tiered`]): a program that starts finds its token there, and while
+//! the server is away the processes of this user still share one.
 //!
 //! # Without the environment
 //!
@@ -162,14 +166,14 @@ mod http_options;
 mod settings;
 
 pub use auth::{BloomAuth, BloomAuthBuilder};
-#[doc(inline)]
-pub use bloom_auth_cache::MemoryCache;
 #[cfg(feature = "file")]
 #[doc(inline)]
 pub use bloom_auth_cache::{FileCache, FileCacheBuilder, FileCacheEntry};
 #[cfg(any(feature = "file", feature = "redis"))]
 #[doc(inline)]
 pub use bloom_auth_cache::{MAX_SEALED_BYTES, SealError, Sealer};
+#[doc(inline)]
+pub use bloom_auth_cache::{MemoryCache, Tiered};
 #[cfg(feature = "moka")]
 #[doc(inline)]
 pub use bloom_auth_cache::{MokaCache, MokaCacheBuilder};

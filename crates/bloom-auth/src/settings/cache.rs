@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bloom_auth_cache::FileCache;
 #[cfg(feature = "redis")]
 use bloom_auth_cache::RedisCache;
+#[cfg(all(feature = "redis", feature = "file"))]
+use bloom_auth_cache::Tiered;
 #[cfg(any(feature = "file", feature = "redis"))]
 use bloom_auth_core::TokenCache as _;
 use bloom_auth_core::{ClientCredentials, ConfigurationError, EnvironmentLookup};
@@ -24,14 +26,7 @@ pub(super) fn choose(
 ) -> Result<BloomAuthBuilder, ConfigurationError> {
     let is_chosen = variables.is_set(CACHE);
     if let Some(url) = variables.text(CACHE)?.filter(|value| is_server(value)) {
-        if variables.text(CACHE_DIR)?.is_some() {
-            return Err(ConfigurationError::new(
-                CACHE_DIR,
-                format!("is set, but {CACHE} is the URL of a server"),
-                format!("unset it, or set {CACHE} to `file`"),
-            ));
-        }
-        return cache_in_redis(&url, known, builder);
+        return cache_in_redis(&url, variables.text(CACHE_DIR)?, known, builder);
     }
     let in_files =
         variables.choice(CACHE, &[("memory", false), ("none", false), ("file", true)])?;
@@ -107,24 +102,64 @@ fn is_server(value: &str) -> bool {
         .any(|scheme| value.starts_with(scheme))
 }
 
-/// Keeps tokens in Redis; in memory alone, with a warning, if this client's
-/// cannot be sealed.
+/// Keeps tokens in Redis, behind files in the directory if there is one; in
+/// memory alone, with a warning, if this client's cannot be sealed.
 #[cfg(feature = "redis")]
 fn cache_in_redis(
     url: &str,
+    directory: Option<String>,
     known: &ClientCredentials,
     builder: BloomAuthBuilder,
 ) -> Result<BloomAuthBuilder, ConfigurationError> {
     let cache = RedisCache::new(url).map_err(under_its_variable)?;
-    match cache.check(known) {
-        Ok(()) => Ok(builder.cache(cache)),
+    if let Err(error) = cache.check(known) {
+        return Ok(in_memory(builder, &error));
+    }
+    match directory {
+        None => Ok(builder.cache(cache)),
+        Some(directory) => files_before(cache, directory, known, builder),
+    }
+}
+
+/// The platform's directory is not taken for this: whoever names a server has
+/// not asked for files.
+#[cfg(all(feature = "redis", feature = "file"))]
+fn files_before(
+    far: RedisCache,
+    directory: String,
+    known: &ClientCredentials,
+    builder: BloomAuthBuilder,
+) -> Result<BloomAuthBuilder, ConfigurationError> {
+    let near = FileCache::in_directory(directory).map_err(under_its_variable)?;
+    match near.check(known) {
+        Ok(()) => Ok(builder.cache(Tiered::new(near, far))),
         Err(error) => Ok(in_memory(builder, &error)),
     }
+}
+
+#[cfg(all(feature = "redis", not(feature = "file")))]
+fn files_before(
+    _: RedisCache,
+    _: String,
+    _: &ClientCredentials,
+    _: BloomAuthBuilder,
+) -> Result<BloomAuthBuilder, ConfigurationError> {
+    Err(without_files_before_a_server())
+}
+
+#[cfg(any(test, all(feature = "redis", not(feature = "file"))))]
+fn without_files_before_a_server() -> ConfigurationError {
+    ConfigurationError::new(
+        CACHE_DIR,
+        "is set, and this program was built without the file cache",
+        "build it with the feature `file` of bloom-auth, or unset it",
+    )
 }
 
 #[cfg(not(feature = "redis"))]
 fn cache_in_redis(
     _: &str,
+    _: Option<String>,
     _: &ClientCredentials,
     _: BloomAuthBuilder,
 ) -> Result<BloomAuthBuilder, ConfigurationError> {
@@ -144,6 +179,13 @@ fn without_redis() -> ConfigurationError {
 mod tests {
     use super::super::{CLIENT_ID, CLIENT_SECRET, read};
     use super::*;
+
+    /// Nothing is made there before a token is kept.
+    const DIRECTORY: &str = if cfg!(windows) {
+        r"C:\tokens"
+    } else {
+        "/tokens"
+    };
 
     #[test]
     fn a_server_is_chosen_by_its_url() {
@@ -167,9 +209,27 @@ mod tests {
         };
         let good = "rediss://user:canary@cache.test/1";
         let found = read(good, &[]);
-        assert_eq!(found.err(), cfg!(not(feature = "redis")).then_some(error));
-        let error = read(good, &[(CACHE_DIR, "/a")]).unwrap_err();
-        assert_eq!(error.setting(), CACHE_DIR);
+        assert_eq!(
+            found.err(),
+            cfg!(not(feature = "redis")).then(|| error.clone())
+        );
+        // Files in front of it, where there are any.
+        let found = read(good, &[(CACHE_DIR, DIRECTORY)]).err();
+        let expected = if cfg!(not(feature = "redis")) {
+            Some(error)
+        } else {
+            let error = without_files_before_a_server();
+            assert!(error.to_string().contains("feature `file` of bloom-auth"));
+            cfg!(not(feature = "file")).then_some(error)
+        };
+        assert_eq!(found, expected);
+        let relative = read(good, &[(CACHE_DIR, "relative")]).unwrap_err();
+        let setting = if cfg!(feature = "redis") {
+            CACHE_DIR
+        } else {
+            CACHE
+        };
+        assert_eq!(relative.setting(), setting);
         for bad in [
             "redis://:canary@cache.test",
             "rediss://:canary@",

@@ -8,6 +8,8 @@ mod fleet;
 )]
 // A link to theirs.
 mod server;
+#[cfg(feature = "file")]
+mod tiers;
 
 use std::{ffi::OsString, fs, sync::Arc};
 
