@@ -14,7 +14,7 @@ fn f1_f2_a_fleet_makes_one_request_for_each_lifetime() {
     }
     let Some(kind) = any(TEST) else { return };
     // (processes, seconds of a lifetime, token requests after the first)
-    let (count, lifetime, requests) = if is_long() { (200, 10, 7) } else { (24, 4, 2) };
+    let (count, lifetime, requests) = if is_long() { (200, 10, 8) } else { (24, 4, 2) };
     // As with the herd: some may give up on the server, if the machine is busy.
     let lifetime = Duration::from_secs(lifetime);
     let is_exact = (0..3).any(|_| live(kind, count, lifetime, requests));
