@@ -20,7 +20,7 @@
 //!
 //! The [`guide`] has a page for each way to call the API (reqwest, its
 //! middlewares, tower, tonic, axum, any other client, no runtime at all), and for
-//! workers, many tenants, clients without a secret, and tests of your own.
+//! workers, fleets, many tenants, clients without a secret, and tests of your own.
 //!
 //! # Settings
 //!

@@ -11,6 +11,7 @@
 //! | a client that none of these is for | [`low_level`] |
 //! | no async runtime | [`blocking`] |
 //! | programs that start often, or several on one machine | [`worker`] |
+//! | a service on many machines | [`fleet`] |
 //! | many clients of Bloom's in one process | [`many_tenants`] |
 //! | a private key or a certificate in the place of a secret | [`clients_without_a_secret`] |
 //! | tests to write for your service | [`testing`] |
@@ -56,6 +57,13 @@ pub mod blocking {}
 #[cfg_attr(feature = "file", doc = include_str!("worker.md"))]
 #[cfg_attr(not(feature = "file"), doc = "Feature `file`.")]
 pub mod worker {}
+
+#[cfg_attr(all(feature = "redis", feature = "file"), doc = include_str!("fleet.md"))]
+#[cfg_attr(
+    not(all(feature = "redis", feature = "file")),
+    doc = "Features `redis` and `file`."
+)]
+pub mod fleet {}
 
 #[cfg_attr(feature = "moka", doc = include_str!("many_tenants.md"))]
 #[cfg_attr(not(feature = "moka"), doc = "Feature `moka`.")]
