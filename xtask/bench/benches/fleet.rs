@@ -2,7 +2,7 @@
 //! new process with a new connection, over loopback.
 
 use std::{
-    env, fs,
+    fs,
     io::Write as _,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -45,13 +45,15 @@ fn main() -> Result<(), Problem> {
 /// A server from PATH, or the one that `cargo xtask test` has put into its folder.
 fn program() -> Option<PathBuf> {
     let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools");
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut found = Vec::new();
-    for name in ["redis-server", "valkey-server"] {
-        found.extend(env::split_paths(&path).map(|folder| folder.join(name)));
-    }
-    found.push(Path::new(tools).join("valkey/bin/valkey-server"));
-    found.into_iter().find(|program| program.is_file())
+    let ours = Path::new(tools).join("valkey/bin/valkey-server");
+    let runs = |program: &PathBuf| {
+        let mut version = Command::new(program);
+        version.arg("--version").stdout(Stdio::null());
+        version.status().is_ok_and(|status| status.success())
+    };
+    ["redis-server".into(), "valkey-server".into(), ours]
+        .into_iter()
+        .find(runs)
 }
 
 /// Starts a server for as long as the benchmark runs, and leaves a token there.
