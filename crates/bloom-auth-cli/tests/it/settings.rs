@@ -278,7 +278,7 @@ async fn k12_every_file_of_a_secret_that_everybody_can_read_is_warned_of() {
         let path = file.to_str().unwrap();
         let warned = |ran: &str| ran.contains("can be read by everybody");
         assert!(!warned(&user.run(["status", flag, path]).stderr), "{flag}");
-        set_mode(&file, 0o604);
+        crate::support::set_mode(&file, 0o604);
         assert!(warned(&user.run(["status", flag, path]).stderr), "{flag}");
     }
 }
