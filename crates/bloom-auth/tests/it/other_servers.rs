@@ -158,6 +158,15 @@ impl Files {
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
+        // There are keys among them, and the tool warns of those that others can
+        // read.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+
+            let mode = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(&path, mode).unwrap();
+        }
         path
     }
 }
