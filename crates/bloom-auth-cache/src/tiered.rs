@@ -30,6 +30,9 @@ use crate::rules;
 ///   second, and then for longer each time, up to a minute. Meanwhile the near
 ///   one does everything, the lease included: those who share it still make one
 ///   request between them. Only removals are always tried in both.
+/// - One that takes calls and is silent uses up the time that the engine gives a
+///   cache: until the engine asks again, each process fetches for itself. So it
+///   is after a rejection that the far one could not be told of.
 /// - A near cache that fails does not keep the far one from being used.
 ///
 /// A token that was removed from the far cache alone, since the API refused it
@@ -135,12 +138,14 @@ impl<N: TokenCache, F: TokenCache> TokenCache for Tiered<N, F> {
     }
 
     async fn remove(&self, access: &CacheAccess, token: &TokenHash) -> Result<(), CacheError> {
-        // The far one first, so that it does not come back from there.
+        // Nearby first, since the far one may not answer before the caller gives
+        // up; and once more, should it have come back from there meanwhile.
+        let first = self.near.remove(access, token).await;
         let clock = || self.clock.now().monotonic;
         let far = self.trouble.watch(clock, self.far.remove(access, token));
         let far = far.await;
-        let near = self.near.remove(access, token).await;
-        far.and(near)
+        let again = self.near.remove(access, token).await;
+        far.and(first).and(again)
     }
 
     async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {

@@ -62,7 +62,7 @@
 //!
 //! With `BLOOM_CACHE_DIR` as well, files in that directory are in front of the
 //! server ([`Tiered`]): a program that starts finds its token there, and while
-//! the server is away the processes of this user still share one.
+//! the server cannot be reached the processes of this user still share one.
 //!
 //! # Without the environment
 //!

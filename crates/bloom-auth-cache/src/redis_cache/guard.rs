@@ -82,6 +82,8 @@ enum State {
     Start,
     /// In a line of so many bytes, whose length does not matter.
     Line(usize),
+    /// The same after a carriage return.
+    LineEnd(usize),
     /// In the length of a value.
     Length { text: Vec<u8> },
     /// In a value with so many bytes to come, its line break among them.
@@ -111,9 +113,14 @@ impl Replies {
                     b'$' => State::Length { text: Vec::new() },
                     _ => return Err(odd("a reply of a kind that was not asked for")),
                 },
-                State::Line(_) if *byte == b'\n' => State::Start,
-                State::Line(length) if length < MAX_LINE => State::Line(length + 1),
-                State::Line(_) => return Err(odd("a line without an end")),
+                State::LineEnd(_) if *byte == b'\n' => State::Start,
+                // The parser behind this one would read on, and keep it all.
+                State::Line(_) if *byte == b'\n' => return Err(odd("a line without an end")),
+                State::Line(length) | State::LineEnd(length) if length < MAX_LINE => match byte {
+                    b'\r' => State::LineEnd(length + 1),
+                    _ => State::Line(length + 1),
+                },
+                State::Line(_) | State::LineEnd(_) => return Err(odd("a line without an end")),
                 State::Length { text } if *byte == b'\n' => self.value(&text)?,
                 State::Length { mut text } if text.len() < MAX_DIGITS => {
                     text.push(*byte);
@@ -129,7 +136,9 @@ impl Replies {
 
     /// What comes after the length of a value.
     fn value(&self, text: &[u8]) -> io::Result<State> {
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let text = text
+            .strip_suffix(b"\r")
+            .ok_or_else(|| odd("a line without an end"))?;
         if text == b"-1" {
             return Ok(State::Start);
         }
@@ -199,6 +208,11 @@ mod tests {
             // Longer than it said.
             (b"$1\r\nab\r\n", "kind"),
             (&long_line, "without an end"),
+            (b"+\n", "without an end"),
+            (b"+OK\n+OK\r\n", "without an end"),
+            (b":1\n", "without an end"),
+            (b"+\r\r\rx\n", "without an end"),
+            (b"$0\nxx", "without an end"),
         ] {
             for chunk in [1, 2, 3, bytes.len()] {
                 let error = check(bytes, chunk).unwrap_err();

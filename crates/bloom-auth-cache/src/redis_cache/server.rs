@@ -377,7 +377,9 @@ impl Links {
                         self.links.push((id, Link::Open(open)));
                         continue;
                     };
-                    news = self.ended(&open, &problem);
+                    if let down @ News::Down(_) = self.ended(&open, &problem) {
+                        news = down;
+                    }
                 }
                 // Not over, and nobody there to end it: its runtime has gone.
                 Link::Opening { outcome, .. } if outcome.has_changed().is_err() => {}

@@ -55,6 +55,10 @@ impl Trouble {
 
     fn failed(&self, now: u64) {
         self.with(|skip| {
+            // What was under way when it failed is no further failure.
+            if now < skip.until {
+                return;
+            }
             skip.time = skip.time.saturating_mul(2).clamp(SECOND, MAX_SKIP);
             skip.until = now.saturating_add(skip.time);
         });

@@ -299,6 +299,22 @@ async fn r2_a_far_cache_that_is_silent_is_left_alone_once_it_was_waited_for() {
 }
 
 #[tokio::test]
+async fn r2_what_is_removed_is_gone_from_nearby_although_the_far_cache_is_silent() {
+    let setup = Setup::new();
+    let record = setup.record("t");
+    setup.tiered.store(&setup.access, &record).await.unwrap();
+    setup.far.set(Mood::Silent);
+    let hash = record.token().hash();
+    {
+        // The engine waits for a while, and gives up.
+        let mut removal = pin!(setup.tiered.remove(&setup.access, &hash));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(removal.as_mut().poll(&mut context).is_pending());
+    }
+    assert_eq!(setup.in_cache(&setup.near).await, None);
+}
+
+#[tokio::test]
 async fn a_near_cache_in_trouble_does_not_keep_the_far_one_from_being_used() {
     let setup = Setup::new();
     setup.near.set(Mood::Failing);
