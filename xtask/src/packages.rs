@@ -13,7 +13,7 @@ use cargo_metadata::Package;
 
 use crate::sys;
 
-/// What crates.io shows, and what the licences ask for.
+/// What the registry shows, and what the licences ask for.
 const FILES: &[&str] = &["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
 /// Packages the published crates and compiles what is in the packages; says what is wrong.
@@ -92,7 +92,7 @@ fn missing(name: &str, folder: &Path) -> Vec<String> {
     missing.map(|file| format!("{name} lacks {file}")).collect()
 }
 
-/// A workspace of the unpacked packages, which find each other there instead of on crates.io.
+/// A workspace of the unpacked packages, which find each other there instead of in the registry.
 fn manifest(packages: &[&Package]) -> String {
     let mut members = String::new();
     let mut patches = String::new();
