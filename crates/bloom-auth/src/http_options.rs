@@ -105,21 +105,12 @@ const CLIENT_CERTIFICATE_FILE: PemFile = PemFile {
 
 impl PemFile {
     fn read(&self, path: &Path) -> Result<Vec<u8>, ConfigurationError> {
-        let error = |problem: &str| {
-            let problem = format!("{} {problem}", path.display());
-            ConfigurationError::new(self.setting, problem, self.fix)
-        };
+        let error = |problem| ConfigurationError::new(self.setting, problem, self.fix);
         // An error about that file would repeat it.
         if is_key(path) {
-            let problem = "names no file";
-            return Err(ConfigurationError::new(self.setting, problem, self.fix));
+            return Err(error("names no file".to_owned()));
         }
-        let io_error = |source: io::Error| error(&format!("cannot be read ({source})"));
-        // Asked before opening: to open a FIFO would wait for a writer.
-        if !fs::metadata(path).map_err(io_error)?.is_file() {
-            return Err(error("is not a regular file"));
-        }
-        fs::read(path).map_err(io_error)
+        read_file(path).map_err(error)
     }
 
     /// The fault of what is in it.
@@ -127,4 +118,14 @@ impl PemFile {
         let setting = format!("{} {}: {}", self.setting, path.display(), error.setting());
         error.for_setting(setting)
     }
+}
+
+/// The whole of a regular file, or what is wrong with it.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let io_error = |source: io::Error| format!("{} cannot be read ({source})", path.display());
+    // Asked before opening: to open a FIFO would wait for a writer.
+    if !fs::metadata(path).map_err(io_error)?.is_file() {
+        return Err(format!("{} is not a regular file", path.display()));
+    }
+    fs::read(path).map_err(io_error)
 }

@@ -12,7 +12,10 @@ use bloom_auth_core::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::auth::{BloomAuth, BloomAuthBuilder};
+use crate::{
+    auth::{BloomAuth, BloomAuthBuilder},
+    http_options::read_file,
+};
 
 const CLIENT_ID: &str = EnvironmentCredentials::CLIENT_ID;
 const CLIENT_SECRET: &str = EnvironmentCredentials::CLIENT_SECRET;
@@ -270,26 +273,18 @@ fn certificate(
     const FIX: &str = "name a PEM file that holds the client's certificate and its private key";
     let id = client_id(variables)?;
     let path = path(variables, CLIENT_CERTIFICATE_FILE, FIX)?;
-    let pem = read_pem_file(Path::new(&path))
+    let pem = read_file(Path::new(&path))
         .map(Zeroizing::new)
-        .map_err(|problem| ConfigurationError::new(CLIENT_CERTIFICATE_FILE, problem, FIX))?;
+        .map_err(|problem| {
+            let problem = format!("is of no use: {problem}");
+            ConfigurationError::new(CLIENT_CERTIFICATE_FILE, problem, FIX)
+        })?;
     let known = ClientCredentials::with_certificate(id, pem.to_vec()).map_err(|error| {
         let setting = format!("{CLIENT_CERTIFICATE_FILE}: {}", error.setting());
         error.for_setting(setting)
     })?;
     let builder = builder.client_certificate(pem.to_vec());
     Ok((builder.credentials(known.clone()), known))
-}
-
-/// The whole file, or what is wrong with it.
-fn read_pem_file(path: &Path) -> Result<Vec<u8>, String> {
-    let io_error = |error| format!("is of no use: {} cannot be read ({error})", path.display());
-    // Asked before opening: to open a FIFO would wait for a writer.
-    if !std::fs::metadata(path).map_err(io_error)?.is_file() {
-        let path = path.display();
-        return Err(format!("is of no use: {path} is not a regular file"));
-    }
-    std::fs::read(path).map_err(io_error)
 }
 
 fn client_id(variables: &Variables<'_>) -> Result<ClientId, ConfigurationError> {
