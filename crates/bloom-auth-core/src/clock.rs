@@ -119,6 +119,46 @@ pub(crate) fn wall_nanos(time: SystemTime) -> u64 {
 
 pub use system::SystemClock;
 
+/// The clock that somebody was given: that of the operating system, which is
+/// read without a detour, or another.
+#[derive(Clone, Debug)]
+pub(crate) enum AnyClock {
+    System(SystemClock),
+    Other(Arc<dyn Clock>),
+}
+
+impl AnyClock {
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::Other(clock) => clock.now(),
+        }
+    }
+
+    pub(crate) fn now_across_suspend(&self) -> Timestamp {
+        match self {
+            Self::System(clock) => clock.now_across_suspend(),
+            Self::Other(clock) => clock.now_across_suspend(),
+        }
+    }
+
+    /// Whether a moment that this one tells means the same to that one.
+    #[inline]
+    pub(crate) fn is_known_to_agree_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::System(clock), Self::System(other)) => clock == other,
+            _ => false,
+        }
+    }
+}
+
+impl Default for AnyClock {
+    fn default() -> Self {
+        Self::System(SystemClock::new())
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod system {
     //! The coarse clocks of Linux: a few nanoseconds a reading, with a
@@ -129,7 +169,7 @@ mod system {
     use super::{Clock, Timestamp};
 
     /// The clocks of the operating system.
-    #[derive(Clone, Copy, Debug, Default)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct SystemClock;
 
@@ -171,7 +211,7 @@ mod system {
     use super::{Clock, Timestamp, nanos, wall_nanos};
 
     /// The clocks of the operating system.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct SystemClock {
         base: Instant,
     }

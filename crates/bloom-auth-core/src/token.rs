@@ -30,6 +30,9 @@ struct Inner {
 impl AccessToken {
     pub(crate) fn new(bearer: HeaderValue, expires_at: u64, scopes: Option<Scopes>) -> Self {
         let hash = TokenHash(Sha256::digest(secret_part(&bearer)).into());
+        // The first clone of a value makes its bytes countable, which takes
+        // memory: now, and not when a caller asks.
+        drop(bearer.clone());
         Self(Arc::new(Inner {
             bearer,
             hash,
@@ -45,6 +48,28 @@ impl AccessToken {
         scopes: Option<Scopes>,
     ) -> Result<Self, ResponseError> {
         Ok(Self::new(bearer(token)?, expires_at, scopes))
+    }
+
+    /// The same token, sharing no memory with this one.
+    pub(crate) fn separate(&self) -> Self {
+        let Inner {
+            bearer,
+            hash,
+            expires_at,
+            scopes,
+        } = &*self.0;
+        // The bytes are those of a header value, so the fallback is never
+        // taken.
+        let copy = HeaderValue::from_bytes(bearer.as_bytes());
+        let mut copy = copy.unwrap_or_else(|_| bearer.clone());
+        copy.set_sensitive(true);
+        drop(copy.clone());
+        Self(Arc::new(Inner {
+            bearer: copy,
+            hash: *hash,
+            expires_at: *expires_at,
+            scopes: scopes.clone(),
+        }))
     }
 
     /// The value for the `Authorization` header: `Bearer …`, marked sensitive,

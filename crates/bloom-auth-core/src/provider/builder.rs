@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    FetchLimit, Owner, TokenBudget, TokenProvider,
+    FetchLimit, TokenBudget, TokenProvider,
     published::Published,
     settings::Settings,
     shared::{Engine, Shared},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cache::TokenCache,
-    clock::{Clock, SystemClock},
+    clock::{AnyClock, Clock},
     credentials::CredentialsSource,
     entropy::{Entropy, SystemEntropy},
     environment::{ClientAuthentication, Environment},
@@ -35,7 +35,7 @@ pub struct TokenProviderBuilder {
     cache: Option<Arc<dyn TokenCache>>,
     limit: Option<FetchLimit>,
     budget: Option<TokenBudget>,
-    clock: Arc<dyn Clock>,
+    clock: AnyClock,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
 }
@@ -53,7 +53,7 @@ impl TokenProviderBuilder {
             cache: None,
             limit: None,
             budget: None,
-            clock: Arc::new(SystemClock::new()),
+            clock: AnyClock::default(),
             entropy: Arc::new(SystemEntropy::new()),
             settings: Settings::default(),
         }
@@ -101,7 +101,7 @@ impl TokenProviderBuilder {
 
     /// Sets the clock: that of the operating system by default.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = AnyClock::Other(Arc::new(clock));
         self
     }
 
@@ -181,14 +181,12 @@ impl TokenProviderBuilder {
             cache: self.cache,
             limit: self.limit,
             budget: self.budget,
-            clock: self.clock,
             entropy: self.entropy,
-            published: Published::default(),
+            published: Published::new(self.clock),
             engine: Mutex::new(Engine::default()),
             counters: Counters::default(),
         });
-        let handle = Arc::new(Owner { shared });
-        Ok(TokenProvider { handle })
+        Ok(TokenProvider::new(shared))
     }
 }
 

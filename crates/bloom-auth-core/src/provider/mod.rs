@@ -33,6 +33,7 @@ mod warm;
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -43,6 +44,7 @@ use tokio::runtime::Handle;
 pub use budget::TokenBudget;
 pub use builder::TokenProviderBuilder;
 pub use limit::FetchLimit;
+pub(crate) use published::Prepared;
 pub use state::Rejection;
 pub use status::{Counts, Status, TokenState};
 pub use warm::KeepWarm;
@@ -50,6 +52,7 @@ pub use warm::KeepWarm;
 use self::{
     fetch::Fetch,
     flight::{Flight, Landing},
+    published::Glimpse,
     shared::Shared,
     state::{Ask, Decision, Origin},
     timing::Freshness,
@@ -99,16 +102,24 @@ const RECHECK_PATIENCE: Duration = Duration::from_millis(100);
 /// ```
 #[derive(Clone)]
 pub struct TokenProvider {
-    handle: Arc<Owner>,
+    shared: Arc<Shared>,
+    owner: Arc<Owner>,
 }
 
 /// Held by every clone of the provider, and by nothing else: when it is
 /// dropped, so is every task.
-struct Owner {
-    shared: Arc<Shared>,
-}
+struct Owner(Arc<Shared>);
 
 impl TokenProvider {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self::of(Arc::new(Owner(shared)))
+    }
+
+    fn of(owner: Arc<Owner>) -> Self {
+        let shared = Arc::clone(&owner.0);
+        Self { shared, owner }
+    }
+
     /// A builder for a provider that gets tokens of this environment, with
     /// these credentials, through this transport.
     pub fn builder(
@@ -136,7 +147,7 @@ impl TokenProvider {
         if let Some(token) = self.fresh_token() {
             return Ok(token);
         }
-        self.obtain(Ask::Usable).await
+        self.obtain_boxed(Ask::Usable).await
     }
 
     /// The current token as the value of an `Authorization` header, marked
@@ -150,14 +161,10 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token).
     pub async fn authorization(&self) -> Result<HeaderValue, Error> {
-        let shared = &self.handle.shared;
-        if let Some(value) = shared
-            .published
-            .fresh(shared.now_quickly(), AccessToken::authorization)
-        {
+        if let Some(value) = self.shared.published.fresh(Prepared::authorization) {
             return Ok(value);
         }
-        let token = self.obtain(Ask::Usable).await?;
+        let token = self.obtain_boxed(Ask::Usable).await?;
         Ok(token.authorization())
     }
 
@@ -168,9 +175,7 @@ impl TokenProvider {
     /// need not go there while this has one.
     #[must_use]
     pub fn fresh_token(&self) -> Option<AccessToken> {
-        let shared = &self.handle.shared;
-        let now = shared.now_quickly();
-        shared.published.fresh(now, AccessToken::clone)
+        self.shared.published.fresh(Prepared::token)
     }
 
     /// The current token as a header value, if a usable one is held; never
@@ -180,16 +185,12 @@ impl TokenProvider {
     /// due, so that a later call finds a token.
     #[must_use]
     pub fn try_authorization(&self) -> Option<HeaderValue> {
-        let shared = &self.handle.shared;
-        if let Some(value) = shared
-            .published
-            .fresh(shared.now_quickly(), AccessToken::authorization)
-        {
+        if let Some(value) = self.shared.published.fresh(Prepared::authorization) {
             return Some(value);
         }
         match self.step(Ask::Usable) {
             Step::Token(token) => {
-                shared.counters.served_due.add();
+                self.shared.counters.served_due.add();
                 Some(token.authorization())
             }
             Step::Wait(_) | Step::Fail(_) => None,
@@ -208,7 +209,7 @@ impl TokenProvider {
         reason = "it acts; the result is for the curious"
     )]
     pub fn reject(&self, token: &AccessToken) -> Rejection {
-        let shared = &self.handle.shared;
+        let shared = &self.shared;
         let now = shared.now();
         let mut engine = shared.engine();
         let rejection = engine.state.reject(token, now);
@@ -241,13 +242,13 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token).
     pub async fn refresh(&self) -> Result<AccessToken, Error> {
-        self.obtain(Ask::Newer).await
+        self.obtain_boxed(Ask::Newer).await
     }
 
     /// What the provider holds and has done, for health endpoints.
     #[must_use]
     pub fn status(&self) -> Status {
-        let shared = &self.handle.shared;
+        let shared = &self.shared;
         let now = shared.now();
         let engine = shared.engine();
         let state = &engine.state;
@@ -274,7 +275,17 @@ impl TokenProvider {
     /// Where the tokens come from and what they are for.
     #[must_use]
     pub fn environment(&self) -> &Environment {
-        self.handle.shared.request.environment()
+        self.shared.request.environment()
+    }
+
+    /// What a caller with a lock can see of the token.
+    #[inline]
+    pub(crate) fn glimpse<T>(
+        &self,
+        now: u64,
+        take: impl FnOnce(&Prepared) -> T,
+    ) -> Option<Glimpse<T>> {
+        self.shared.published.glimpse(now, take)
     }
 
     /// Whether anybody would notice if this handle were dropped: another one
@@ -282,11 +293,18 @@ impl TokenProvider {
     /// as long as that exists).
     pub(crate) fn is_in_use(&self) -> bool {
         // In this order: whoever starts a fetch has a handle meanwhile.
-        Arc::strong_count(&self.handle) > 1 || !self.handle.shared.engine().tasks.is_empty()
+        Arc::strong_count(&self.owner) > 1 || !self.shared.engine().tasks.is_empty()
+    }
+
+    /// What a call does that finds no fresh token. On the heap, and made when it
+    /// is needed, so that calls which find one are not made to carry it.
+    #[cold]
+    fn obtain_boxed(&self, ask: Ask) -> BoxFuture<'_, Result<AccessToken, Error>> {
+        Box::pin(self.obtain(ask))
     }
 
     async fn obtain(&self, ask: Ask) -> Result<AccessToken, Error> {
-        let shared = &self.handle.shared;
+        let shared = &self.shared;
         for _ in 0..MAX_ROUNDS {
             let flight = match self.step(ask) {
                 Step::Token(token) => {
@@ -334,7 +352,7 @@ impl TokenProvider {
 
     /// Decides once for a caller, and starts the fetch that was decided on.
     fn step(&self, ask: Ask) -> Step {
-        let shared = &self.handle.shared;
+        let shared = &self.shared;
         let now = shared.now();
         let mut engine = shared.engine();
         // Not only those who wait find out that nobody drives a flight: while
@@ -385,6 +403,8 @@ impl TokenProvider {
     }
 }
 
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// What a caller gets to do.
 enum Step {
     Token(AccessToken),
@@ -394,7 +414,7 @@ enum Step {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        for task in self.shared.take_tasks() {
+        for task in self.0.take_tasks() {
             task.abort();
         }
     }

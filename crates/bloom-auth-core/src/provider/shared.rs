@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     cache::{Refusal, TokenCache},
-    clock::{Clock, Timestamp, nanos},
+    clock::{Timestamp, nanos},
     credentials::CredentialsSource,
     entropy::Entropy,
     error::Error,
@@ -46,7 +46,6 @@ pub(super) struct Shared {
     pub(super) cache: Option<Arc<dyn TokenCache>>,
     pub(super) limit: Option<FetchLimit>,
     pub(super) budget: Option<TokenBudget>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) published: Published,
     pub(super) engine: Mutex<Engine>,
@@ -63,13 +62,8 @@ pub(super) struct Engine {
 }
 
 impl Shared {
-    /// For the path of a fresh token.
-    pub(super) fn now_quickly(&self) -> Timestamp {
-        self.clock.now()
-    }
-
     pub(super) fn now(&self) -> Timestamp {
-        self.clock.now_across_suspend()
+        self.published.clock().now_across_suspend()
     }
 
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {

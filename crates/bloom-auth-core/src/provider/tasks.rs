@@ -169,7 +169,7 @@ mod tests {
             let environment = Environment::sandbox(AuthVersion::V1);
             let provider = TokenProvider::builder(environment, credentials, Answer(answer));
             let provider = provider.build().unwrap();
-            let is_idle = || provider.handle.shared.engine().tasks.is_empty();
+            let is_idle = || provider.shared.engine().tasks.is_empty();
             runtime.block_on(async {
                 assert_eq!(provider.try_authorization(), None);
                 assert!(!is_idle());

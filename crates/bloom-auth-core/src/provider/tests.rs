@@ -35,7 +35,7 @@ fn c14_a_panic_under_the_lock_does_no_harm() {
     let environment = Environment::sandbox(AuthVersion::V1);
     let provider = TokenProvider::builder(environment, credentials, Server);
     let provider = provider.build().unwrap();
-    let shared = &provider.handle.shared;
+    let shared = &provider.shared;
     let thread = thread::scope(|scope| {
         let panics = || {
             let _engine = shared.engine();

@@ -64,7 +64,7 @@ impl TokenProvider {
     /// ```
     pub fn keep_warm(&self) -> Result<KeepWarm, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::new(ErrorKind::Runtime))?;
-        let task = runtime.spawn(run(Arc::downgrade(&self.handle)));
+        let task = runtime.spawn(run(Arc::downgrade(&self.owner)));
         Ok(KeepWarm {
             task: task.abort_handle(),
         })
@@ -72,7 +72,7 @@ impl TokenProvider {
 
     /// Does what is to be done, and says for how long that is nothing.
     fn warm_up(&self) -> Duration {
-        let shared = &self.handle.shared;
+        let shared = &self.shared;
         let is_fresh = shared.engine().state.is_fresh(shared.now());
         if !is_fresh {
             // It starts a fetch, if one may start; nobody waits for it.
@@ -88,7 +88,7 @@ async fn run(owner: Weak<Owner>) {
     loop {
         // Between two looks it does not keep the provider.
         let rest = match owner.upgrade() {
-            Some(handle) => TokenProvider { handle }.warm_up(),
+            Some(owner) => TokenProvider::of(owner).warm_up(),
             None => return,
         };
         sleep(rest).await;

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Factory, Inner, TokenProviders, eviction::Limits, shard::Shard};
 use crate::{
-    clock::{Clock, SystemClock, nanos},
+    clock::{AnyClock, Clock, nanos},
     error::ConfigurationError,
 };
 
@@ -23,7 +23,7 @@ pub struct TokenProvidersBuilder<K> {
     factory: Box<Factory<K>>,
     max_providers: usize,
     idle_after: Duration,
-    clock: Arc<dyn Clock>,
+    clock: AnyClock,
 }
 
 impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProvidersBuilder<K> {
@@ -32,7 +32,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProvidersBuilder<K> {
             factory,
             max_providers: MAX_PROVIDERS,
             idle_after: IDLE_AFTER,
-            clock: Arc::new(SystemClock::new()),
+            clock: AnyClock::default(),
         }
     }
 
@@ -59,7 +59,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProvidersBuilder<K> {
     /// the operating system by default. The providers have clocks of their
     /// own.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = AnyClock::Other(Arc::new(clock));
         self
     }
 

@@ -24,9 +24,9 @@ pub use builder::TokenProvidersBuilder;
 
 use self::{eviction::Limits, shard::Shard};
 use crate::{
-    clock::Clock,
+    clock::AnyClock,
     error::{ConfigurationError, Error},
-    provider::{Rejection, TokenProvider},
+    provider::{Prepared, Rejection, TokenProvider},
     token::AccessToken,
 };
 
@@ -61,9 +61,9 @@ type Factory<K> = dyn Fn(&K) -> Result<TokenProvider, ConfigurationError> + Send
 ///
 /// # Keys
 ///
-/// Their `Hash` and `Eq` run under a lock, and must not call back; everything
-/// else of a key, the factory, and what providers are made of is called and
-/// dropped without one. If one of them panics, the panic is that of the call,
+/// Their `Eq` runs under a lock, and must not call back; everything else of a
+/// key, the factory, and what providers are made of is called and dropped
+/// without one. If one of them panics, the panic is that of the call,
 /// and others are not harmed.
 ///
 /// # Example
@@ -117,7 +117,7 @@ pub struct TokenProviders<K>(Arc<Inner<K>>);
 
 struct Inner<K> {
     factory: Box<Factory<K>>,
-    clock: Arc<dyn Clock>,
+    clock: AnyClock,
     limits: Limits,
     /// Chooses the shard.
     hasher: RandomState,
@@ -154,6 +154,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
     /// Dropping the future takes nothing from other callers: the fetch goes on,
     /// and its result is kept.
     pub async fn token(&self, key: &K) -> Result<AccessToken, Error> {
+        if let Some(token) = self.fresh(key, Prepared::token) {
+            return Ok(token);
+        }
         let provider = self.get(key)?;
         provider.token().await
     }
@@ -169,6 +172,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
     ///
     /// As [`token`](Self::token).
     pub async fn authorization(&self, key: &K) -> Result<HeaderValue, Error> {
+        if let Some(value) = self.fresh(key, Prepared::authorization) {
+            return Ok(value);
+        }
         let provider = self.get(key)?;
         provider.authorization().await
     }
@@ -180,6 +186,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
     /// Also `None` if the factory fails; [`get`](Self::get) says why.
     #[must_use]
     pub fn try_authorization(&self, key: &K) -> Option<HeaderValue> {
+        if let Some(value) = self.fresh(key, Prepared::authorization) {
+            return Some(value);
+        }
         self.get(key).ok()?.try_authorization()
     }
 
@@ -194,6 +203,22 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
     /// [`ConfigurationError`] of the factory.
     pub fn reject(&self, key: &K, token: &AccessToken) -> Result<Rejection, ConfigurationError> {
         Ok(self.get(key)?.reject(token))
+    }
+
+    /// What is taken from this key's token, if it is there and fresh: the path
+    /// of nearly every call. The handle of the provider is not cloned, whose
+    /// count every caller would write.
+    #[inline]
+    fn fresh<T>(&self, key: &K, take: impl FnOnce(&Prepared) -> T) -> Option<T> {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        let hash = inner.hasher.hash_one(key);
+        let shard = inner.shard(hash);
+        let glimpse = shard.read(key, hash, now.monotonic, inner.limits, |provider| {
+            provider.glimpse(now.monotonic, take)
+        })?;
+        // Clocks are foreign code: asked, and dropped, without the lock.
+        glimpse.if_fresh(&inner.clock, now)
     }
 
     /// The provider of this key; built if there is none.
@@ -211,12 +236,13 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
         // Each round is a removal that came between: what the factory built may
         // be what was to be removed.
         loop {
-            let absent = match shard.get(key, hash, inner.now(), inner.limits) {
+            let now = inner.clock.now().monotonic;
+            let absent = match shard.get(key, hash, now, inner.limits) {
                 Ok(provider) => return Ok(provider),
                 Err(absent) => absent,
             };
             let built = (inner.factory)(key)?;
-            let (key, now) = (key.clone(), inner.now());
+            let (key, now) = (key.clone(), inner.clock.now().monotonic);
             let added = shard.add(&absent, key, built, now, inner.limits, &inner.total);
             if let Some(provider) = added {
                 return Ok(provider);
@@ -261,10 +287,6 @@ impl<K> Inner<K> {
                 &shards[hash as usize % shards.len()]
             }
         }
-    }
-
-    fn now(&self) -> u64 {
-        self.clock.now().monotonic
     }
 }
 

@@ -1,17 +1,15 @@
 //! A part of the map: the lock, and what is done under it.
 //!
-//! The key's `Hash` and `Eq` run under the lock, since a map cannot do without
-//! them. No other foreign code does: what is taken out is dropped when the lock
-//! is free.
+//! The key's `Eq` runs under the lock, since a map cannot do without it. No
+//! other foreign code does: hashes are given, and what is taken out is dropped
+//! when the lock is free.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{
-        PoisonError, RwLock, RwLockWriteGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    PoisonError, RwLock, RwLockWriteGuard,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
+
+use hashbrown::HashTable;
 
 use super::eviction::{Limits, Rank, cut};
 use crate::provider::TokenProvider;
@@ -29,7 +27,8 @@ const PRECISION: u64 = 16;
 pub(super) struct Shard<K>(RwLock<Entries<K>>);
 
 struct Entries<K> {
-    map: HashMap<K, Entry>,
+    /// By a hash that is made once for the shard, the table and the rest.
+    table: HashTable<Entry<K>>,
     /// How many entries there have been.
     added: u64,
     /// How many times one was to be removed, by a part of the key's hash: the
@@ -41,15 +40,17 @@ struct Entries<K> {
     sweep_at: u64,
 }
 
-struct Entry {
+struct Entry<K> {
+    key: K,
     provider: TokenProvider,
     /// Monotonic nanoseconds.
     last_used: AtomicU64,
     number: u64,
+    hash: u64,
 }
 
-impl Entry {
-    fn take(&self, now: u64, limits: Limits) -> TokenProvider {
+impl<K> Entry<K> {
+    fn is_used(&self, now: u64, limits: Limits) {
         // Not written each time: it would take the cache line away from the
         // others who read it.
         let precision = SECOND.min(limits.idle_after / PRECISION);
@@ -57,7 +58,6 @@ impl Entry {
         if now.saturating_sub(last_used) > precision {
             self.last_used.fetch_max(now, Ordering::Relaxed);
         }
-        self.provider.clone()
     }
 
     fn rank(&self) -> Rank {
@@ -67,14 +67,15 @@ impl Entry {
 
 /// No provider was there.
 pub(super) struct Absent {
+    hash: u64,
     slot: usize,
     removals: u64,
 }
 
-impl<K: Eq + Hash> Shard<K> {
+impl<K: Eq> Shard<K> {
     pub(super) fn new() -> Self {
         Self(RwLock::new(Entries {
-            map: HashMap::new(),
+            table: HashTable::new(),
             added: 0,
             removals: [0; REMOVAL_SLOTS],
             respite: 0,
@@ -82,7 +83,23 @@ impl<K: Eq + Hash> Shard<K> {
         }))
     }
 
-    /// The hash is the key's, by whatever hasher, always the same.
+    /// Reads what a provider has, if it is there. The hash is the key's, by
+    /// whatever hasher, always the same.
+    #[inline]
+    pub(super) fn read<T>(
+        &self,
+        key: &K,
+        hash: u64,
+        now: u64,
+        limits: Limits,
+        read: impl FnOnce(&TokenProvider) -> Option<T>,
+    ) -> Option<T> {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.table.find(hash, |entry| entry.key == *key)?;
+        entry.is_used(now, limits);
+        read(&entry.provider)
+    }
+
     pub(super) fn get(
         &self,
         key: &K,
@@ -91,12 +108,19 @@ impl<K: Eq + Hash> Shard<K> {
         limits: Limits,
     ) -> Result<TokenProvider, Absent> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        match entries.map.get(key) {
-            Some(entry) => Ok(entry.take(now, limits)),
+        match entries.table.find(hash, |entry| entry.key == *key) {
+            Some(entry) => {
+                entry.is_used(now, limits);
+                Ok(entry.provider.clone())
+            }
             None => {
                 let slot = slot(hash);
                 let removals = entries.removals.get(slot).copied().unwrap_or_default();
-                Err(Absent { slot, removals })
+                Err(Absent {
+                    hash,
+                    slot,
+                    removals,
+                })
             }
         }
     }
@@ -120,18 +144,24 @@ impl<K: Eq + Hash> Shard<K> {
         if locked.entries.removals.get(absent.slot) != Some(&absent.removals) {
             return None;
         }
-        if let Some(entry) = locked.entries.map.get(&key) {
-            return Some(entry.take(now, limits));
+        let found = locked.entries.table.find(absent.hash, |it| it.key == key);
+        if let Some(entry) = found {
+            entry.is_used(now, limits);
+            return Some(entry.provider.clone());
         }
         locked.make_room(&mut evicted, now, limits);
         let entries = &mut *locked.entries;
         let entry = Entry {
+            key,
             provider: built.clone(),
             last_used: AtomicU64::new(now),
             number: entries.added,
+            hash: absent.hash,
         };
         entries.added += 1;
-        entries.map.insert(key, entry);
+        entries
+            .table
+            .insert_unique(absent.hash, entry, |entry| entry.hash);
         Some(built)
     }
 
@@ -142,7 +172,11 @@ impl<K: Eq + Hash> Shard<K> {
         if let Some(removals) = locked.entries.removals.get_mut(slot(hash)) {
             *removals += 1;
         }
-        let removed = locked.entries.map.remove_entry(key);
+        let found = locked
+            .entries
+            .table
+            .find_entry(hash, |entry| entry.key == *key);
+        let removed = found.ok().map(|found| found.remove().0);
         drop(locked);
         removed.is_some()
     }
@@ -150,7 +184,7 @@ impl<K: Eq + Hash> Shard<K> {
     fn write<'a>(&'a self, total: &'a AtomicUsize) -> Locked<'a, K> {
         let entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         Locked {
-            before: entries.map.len(),
+            before: entries.table.len(),
             entries,
             total,
         }
@@ -172,9 +206,9 @@ struct Locked<'a, K> {
 
 impl<K> Locked<'_, K> {
     /// Takes out who has to go before one is added.
-    fn make_room(&mut self, evicted: &mut Vec<(K, Entry)>, now: u64, limits: Limits) {
+    fn make_room(&mut self, evicted: &mut Vec<Entry<K>>, now: u64, limits: Limits) {
         let entries = &mut *self.entries;
-        let len = entries.map.len();
+        let len = entries.table.len();
         let total = self.total.load(Ordering::Relaxed);
         let mut surplus = limits.surplus(total, len);
         if surplus > 0 && entries.respite > 0 {
@@ -186,19 +220,19 @@ impl<K> Locked<'_, K> {
         }
         let sweep_in = SECOND.max(limits.idle_after / PRECISION);
         entries.sweep_at = now.saturating_add(sweep_in);
-        let uses = entries.map.values();
+        let uses = entries.table.iter();
         let uses = uses.map(|entry| (entry.rank(), entry.provider.is_in_use()));
         let cut = cut(uses, now, limits.idle_after, surplus);
         // Nobody can have begun to use one: that takes the lock.
-        let goes = |entry: &Entry| Some(entry.rank()) <= cut && !entry.provider.is_in_use();
-        evicted.extend(entries.map.extract_if(|_, entry| goes(entry)));
+        let goes = |entry: &Entry<K>| Some(entry.rank()) <= cut && !entry.provider.is_in_use();
+        evicted.extend(entries.table.extract_if(|entry| goes(entry)));
         entries.respite = Limits::respite(surplus, evicted.len(), len);
     }
 }
 
 impl<K> Drop for Locked<'_, K> {
     fn drop(&mut self) {
-        let after = self.entries.map.len();
+        let after = self.entries.table.len();
         if after >= self.before {
             self.total.fetch_add(after - self.before, Ordering::Relaxed);
         } else {

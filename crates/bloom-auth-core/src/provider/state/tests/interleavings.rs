@@ -2,8 +2,9 @@
 //!
 //! The state is the real one. Around it is the shell in small (`step`,
 //! `publish`, `finished` and `reject` of `provider/mod.rs` and
-//! `provider/shared.rs`, line by line), on loom's locks. Time stands still: what
-//! follows from it is the other model's affair. The thread that starts a flight
+//! `provider/shared.rs`, line by line), on loom's locks; what callers read is in
+//! the real places, on loom's locks too. Time stands still: what follows from it
+//! is the other model's affair. The thread that starts a flight
 //! drives it, as a runtime of one thread does.
 
 use std::{
@@ -12,12 +13,15 @@ use std::{
 };
 
 use loom::{
-    sync::{Condvar, Mutex, RwLock},
+    sync::{Condvar, Mutex},
     thread,
 };
 
 use super::{super::*, failure, held};
-use crate::error::ErrorKind;
+use crate::{
+    error::ErrorKind,
+    provider::{Prepared, published::model::Places},
+};
 
 type Outcome = Option<Result<Held, Error>>;
 
@@ -47,7 +51,7 @@ struct Notes {
 
 struct Shell {
     engine: Mutex<Engine>,
-    published: RwLock<Option<Held>>,
+    published: Places,
     server_works: bool,
     notes: Unseen<Notes>,
 }
@@ -69,7 +73,7 @@ impl Shell {
     fn new(server_works: bool) -> Arc<Self> {
         Arc::new(Self {
             engine: Mutex::default(),
-            published: RwLock::new(None),
+            published: Places::default(),
             server_works,
             notes: Unseen::default(),
         })
@@ -154,7 +158,7 @@ impl Shell {
         let mut engine = self.engine.lock().unwrap();
         let is_current = engine.state.succeeded(fetched, Origin::Server, now());
         if is_current {
-            *self.published.write().unwrap() = engine.state.held().cloned();
+            self.published.set(engine.state.held().map(Prepared::new));
         }
         is_current
     }
@@ -198,10 +202,9 @@ impl Shell {
     fn obtain(&self, ask: Ask) -> Result<String, Error> {
         let name = |token: &AccessToken| token.expose().to_owned();
         if ask == Ask::Usable
-            && let Some(held) = &*self.published.read().unwrap()
-            && held.deadlines.freshness(now()) == Freshness::Fresh
+            && let Some(token) = self.fresh()
         {
-            return Ok(name(&held.token));
+            return Ok(name(&token));
         }
         for _ in 0..4 {
             let flight = match self.step(ask) {
@@ -227,12 +230,20 @@ impl Shell {
         panic!("nobody needs that many rounds")
     }
 
+    fn read<T>(&self, take: impl FnOnce(&Prepared) -> T) -> Option<T> {
+        self.published.read(now().monotonic, take)
+    }
+
+    fn fresh(&self) -> Option<AccessToken> {
+        self.read(|prepared| prepared.is_fresh(now()).then(|| prepared.token()))?
+    }
+
     fn reject(&self, name: &str) -> Rejection {
         let token = AccessToken::from_text(name, u64::MAX, None).unwrap();
         let mut engine = self.engine.lock().unwrap();
         let rejection = engine.state.reject(&token, now());
         if rejection == Rejection::Dropped {
-            *self.published.write().unwrap() = None;
+            self.published.set(None);
         }
         drop(engine);
         if !matches!(rejection, Rejection::CoolingDown { .. }) {
@@ -247,9 +258,9 @@ impl Shell {
         let engine = self.engine.lock().unwrap();
         assert_eq!(engine.state.flight(), None);
         assert!(engine.flight.is_none());
-        let name = |held: &Held| held.token.expose().to_owned();
-        let held = engine.state.held().map(name);
-        assert_eq!(self.published.read().unwrap().as_ref().map(name), held);
+        let name = |token: AccessToken| token.expose().to_owned();
+        let held = engine.state.held().map(|held| name(held.token.clone()));
+        assert_eq!(self.read(Prepared::token).map(name), held);
         let notes = self.notes.lock().unwrap();
         assert!(held.as_ref().is_none_or(|it| !notes.rejected.contains(it)));
         held
