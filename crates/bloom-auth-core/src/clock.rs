@@ -129,6 +129,14 @@ pub(crate) enum AnyClock {
 
 impl AnyClock {
     #[inline]
+    pub(crate) fn monotonic(&self) -> u64 {
+        match self {
+            Self::System(clock) => clock.monotonic(),
+            Self::Other(clock) => clock.now().monotonic,
+        }
+    }
+
+    #[inline]
     pub(crate) fn now(&self) -> Timestamp {
         match self {
             Self::System(clock) => clock.now(),
@@ -140,15 +148,6 @@ impl AnyClock {
         match self {
             Self::System(clock) => clock.now_across_suspend(),
             Self::Other(clock) => clock.now_across_suspend(),
-        }
-    }
-
-    /// Whether a moment that this one tells means the same to that one.
-    #[inline]
-    pub(crate) fn is_known_to_agree_with(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::System(clock), Self::System(other)) => clock == other,
-            _ => false,
         }
     }
 }
@@ -181,12 +180,21 @@ mod system {
         }
     }
 
+    impl SystemClock {
+        #[inline]
+        pub(crate) fn monotonic(self) -> u64 {
+            nanos(clock_gettime(ClockId::MonotonicCoarse))
+        }
+
+        #[inline]
+        pub(crate) fn wall(self) -> u64 {
+            nanos(clock_gettime(ClockId::RealtimeCoarse))
+        }
+    }
+
     impl Clock for SystemClock {
         fn now(&self) -> Timestamp {
-            Timestamp::new(
-                nanos(clock_gettime(ClockId::MonotonicCoarse)),
-                nanos(clock_gettime(ClockId::RealtimeCoarse)),
-            )
+            Timestamp::new(self.monotonic(), self.wall())
         }
 
         fn now_across_suspend(&self) -> Timestamp {
@@ -236,13 +244,23 @@ mod system {
         }
     }
 
-    impl Clock for SystemClock {
+    impl SystemClock {
+        pub(crate) fn monotonic(self) -> u64 {
+            nanos(self.base.elapsed())
+        }
+
         #[expect(
             clippy::disallowed_methods,
             reason = "this is the one `Clock` that may"
         )]
+        pub(crate) fn wall(self) -> u64 {
+            wall_nanos(SystemTime::now())
+        }
+    }
+
+    impl Clock for SystemClock {
         fn now(&self) -> Timestamp {
-            Timestamp::new(nanos(self.base.elapsed()), wall_nanos(SystemTime::now()))
+            Timestamp::new(self.monotonic(), self.wall())
         }
     }
 }

@@ -58,7 +58,7 @@ use self::{
     timing::Freshness,
 };
 use crate::{
-    clock::system_time,
+    clock::{AnyClock, system_time},
     credentials::CredentialsSource,
     environment::Environment,
     error::{Error, ErrorKind},
@@ -282,10 +282,11 @@ impl TokenProvider {
     #[inline]
     pub(crate) fn glimpse<T>(
         &self,
-        now: u64,
+        clock: &AnyClock,
+        monotonic: u64,
         take: impl FnOnce(&Prepared) -> T,
     ) -> Option<Glimpse<T>> {
-        self.shared.published.glimpse(now, take)
+        self.shared.published.glimpse(clock, monotonic, take)
     }
 
     /// Whether anybody would notice if this handle were dropped: another one

@@ -7,12 +7,14 @@ mod readers;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use http::HeaderValue;
 
 use self::places::Places;
 use super::state::Held;
 use crate::{
-    clock::{AnyClock, Timestamp},
+    clock::{AnyClock, SystemClock, Timestamp},
     token::AccessToken,
 };
 
@@ -55,60 +57,96 @@ impl Published {
     /// time; the wall clock is asked, and goes on as well.
     #[inline]
     pub(crate) fn fresh<T>(&self, take: impl FnOnce(&Prepared) -> T) -> Option<T> {
-        let now = self.clock.now();
-        self.places.read(now.monotonic, |prepared| {
-            prepared.is_fresh(now).then(|| take(prepared))
-        })?
+        match &self.clock {
+            AnyClock::System(clock) => self.fresh_at(clock.monotonic(), *clock, take),
+            AnyClock::Other(clock) => {
+                let now = clock.now();
+                self.places.read(now.monotonic, |prepared| {
+                    prepared.is_fresh(now).then(|| take(prepared))
+                })?
+            }
+        }
     }
 
-    /// The same for a caller with a lock, under which no clock is asked: the
-    /// answer is put off. `now` is monotonic, and need not be precise.
+    /// The same for a caller with a lock, under which no foreign clock is asked:
+    /// the answer may have to wait until it is free. `monotonic` is what this
+    /// clock of the caller's shows.
     #[inline]
     pub(crate) fn glimpse<T>(
         &self,
-        now: u64,
+        clock: &AnyClock,
+        monotonic: u64,
         take: impl FnOnce(&Prepared) -> T,
     ) -> Option<Glimpse<T>> {
-        self.places.read(now, |prepared| Glimpse {
-            taken: take(prepared),
-            fresh_until: prepared.fresh_until,
-            clock: self.clock.clone(),
-        })
+        match (&self.clock, clock) {
+            (AnyClock::System(clock), AnyClock::System(others)) if clock == others => {
+                self.fresh_at(monotonic, *clock, take).map(Glimpse::Fresh)
+            }
+            _ => self.places.read(monotonic, |prepared| Glimpse::Unknown {
+                taken: take(prepared),
+                fresh_until: prepared.fresh_until,
+                clock: self.clock.clone(),
+            }),
+        }
+    }
+
+    #[inline]
+    fn fresh_at<T>(
+        &self,
+        monotonic: u64,
+        clock: SystemClock,
+        take: impl FnOnce(&Prepared) -> T,
+    ) -> Option<T> {
+        self.places.read(monotonic, |prepared| {
+            let is_fresh = prepared.is_fresh_within_tick(monotonic, || clock.wall());
+            is_fresh.then(|| take(prepared))
+        })?
     }
 }
 
-/// What was taken from a token without a look at the clock.
-pub(crate) struct Glimpse<T> {
-    taken: T,
-    fresh_until: FreshUntil,
-    clock: AnyClock,
+/// What was taken from a token under a lock.
+pub(crate) enum Glimpse<T> {
+    Fresh(T),
+    /// The clock has yet to be asked.
+    Unknown {
+        taken: T,
+        fresh_until: FreshUntil,
+        clock: AnyClock,
+    },
 }
 
 impl<T> Glimpse<T> {
-    /// What was taken, if the token is fresh. `now` is by that clock, and saves
-    /// asking the provider's, if they agree.
+    /// What was taken, if the token is fresh.
     #[inline]
-    pub(crate) fn if_fresh(self, clock: &AnyClock, now: Timestamp) -> Option<T> {
-        let now = if self.clock.is_known_to_agree_with(clock) {
-            now
-        } else {
-            self.clock.now()
-        };
-        self.fresh_until.is_after(now).then_some(self.taken)
+    pub(crate) fn if_fresh(self) -> Option<T> {
+        match self {
+            Self::Fresh(taken) => Some(taken),
+            Self::Unknown {
+                taken,
+                fresh_until,
+                clock,
+            } => fresh_until.is_after(clock.now()).then_some(taken),
+        }
     }
 }
+
+/// No moment that a clock shows while a token is fresh.
+const NEVER: u64 = u64::MAX;
 
 /// A token that is ready to be handed out.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     fresh_until: FreshUntil,
+    /// When the wall clock was asked last, and had nothing against the token;
+    /// by the monotonic one.
+    wall_asked_at: AtomicU64,
     authorization: HeaderValue,
     token: AccessToken,
 }
 
 /// When a token is due, by either clock.
 #[derive(Clone, Copy, Debug)]
-struct FreshUntil {
+pub(crate) struct FreshUntil {
     monotonic: u64,
     wall: u64,
 }
@@ -127,6 +165,7 @@ impl Prepared {
                 monotonic: refresh.monotonic.min(unusable.monotonic),
                 wall: refresh.wall.min(unusable.wall),
             },
+            wall_asked_at: AtomicU64::new(NEVER),
             authorization: held.token.authorization(),
             token: held.token.clone(),
         }
@@ -137,6 +176,7 @@ impl Prepared {
         let token = self.token.separate();
         Self {
             fresh_until: self.fresh_until,
+            wall_asked_at: AtomicU64::new(NEVER),
             authorization: token.authorization(),
             token,
         }
@@ -144,6 +184,27 @@ impl Prepared {
 
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
         self.fresh_until.is_after(now)
+    }
+
+    /// Whether it is fresh, where the wall clock is asked once in each tick of
+    /// the monotonic one. They tick together, each 10 ms or more often: until the
+    /// next tick the wall clock shows what it has shown, unless it is set or the
+    /// machine wakes from a suspend, which is then noticed at that tick. That is
+    /// far inside the leeway, and saves a third of the time that a call takes. A
+    /// clock without ticks is asked each time.
+    #[inline]
+    fn is_fresh_within_tick(&self, monotonic: u64, wall: impl FnOnce() -> u64) -> bool {
+        if monotonic >= self.fresh_until.monotonic {
+            return false;
+        }
+        if self.wall_asked_at.load(Ordering::Relaxed) == monotonic {
+            return true;
+        }
+        let is_fresh = wall() < self.fresh_until.wall;
+        if is_fresh {
+            self.wall_asked_at.store(monotonic, Ordering::Relaxed);
+        }
+        is_fresh
     }
 
     pub(crate) fn authorization(&self) -> HeaderValue {

@@ -211,14 +211,14 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
     #[inline]
     fn fresh<T>(&self, key: &K, take: impl FnOnce(&Prepared) -> T) -> Option<T> {
         let inner = &*self.0;
-        let now = inner.clock.now();
+        let now = inner.clock.monotonic();
         let hash = inner.hasher.hash_one(key);
         let shard = inner.shard(hash);
-        let glimpse = shard.read(key, hash, now.monotonic, inner.limits, |provider| {
-            provider.glimpse(now.monotonic, take)
+        let glimpse = shard.read(key, hash, now, inner.limits, |provider| {
+            provider.glimpse(&inner.clock, now, take)
         })?;
-        // Clocks are foreign code: asked, and dropped, without the lock.
-        glimpse.if_fresh(&inner.clock, now)
+        // A foreign clock is asked, and dropped, without the lock.
+        glimpse.if_fresh()
     }
 
     /// The provider of this key; built if there is none.
@@ -236,13 +236,13 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> TokenProviders<K> {
         // Each round is a removal that came between: what the factory built may
         // be what was to be removed.
         loop {
-            let now = inner.clock.now().monotonic;
+            let now = inner.clock.monotonic();
             let absent = match shard.get(key, hash, now, inner.limits) {
                 Ok(provider) => return Ok(provider),
                 Err(absent) => absent,
             };
             let built = (inner.factory)(key)?;
-            let (key, now) = (key.clone(), inner.clock.now().monotonic);
+            let (key, now) = (key.clone(), inner.clock.monotonic());
             let added = shard.add(&absent, key, built, now, inner.limits, &inner.total);
             if let Some(provider) = added {
                 return Ok(provider);

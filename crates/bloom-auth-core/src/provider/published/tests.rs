@@ -136,11 +136,10 @@ fn it_is_fresh_until_the_first_of_both_clocks_says_no() {
     let due = held.deadlines.refresh_at;
     let is_fresh = |monotonic, wall| {
         *hands.0.lock().unwrap() = Timestamp::new(monotonic, wall);
-        let glimpse = published.glimpse(monotonic, Prepared::authorization);
         // Whoever has read another clock asks this one.
-        let glimpse = glimpse
-            .unwrap()
-            .if_fresh(&AnyClock::default(), Timestamp::new(0, 0));
+        let other = AnyClock::default();
+        let glimpse = published.glimpse(&other, 0, Prepared::authorization);
+        let glimpse = glimpse.unwrap().if_fresh();
         let fresh = published.fresh(Prepared::authorization);
         assert_eq!(fresh, glimpse);
         fresh.is_some()
@@ -170,4 +169,31 @@ fn only_a_crowd_within_a_second_is_one() {
     let mut crowd = Crowd::default();
     assert!(!crowd.meets(SECOND));
     assert!((0..first).any(|n| crowd.meets(n)));
+}
+
+#[test]
+fn the_wall_clock_is_asked_once_in_each_tick() {
+    let held = held("a");
+    let due = held.deadlines.refresh_at;
+    let prepared = Prepared::new(&held);
+    let asked = std::cell::Cell::new(0);
+    let is_fresh = |monotonic: u64, wall: u64| {
+        let wall = || {
+            asked.set(asked.get() + 1);
+            wall
+        };
+        prepared.is_fresh_within_tick(monotonic, wall)
+    };
+    let (early, late) = (due.wall - 1, due.wall);
+    assert!(is_fresh(SECOND, early) && asked.get() == 1);
+    // Set forward within the tick: noticed at the next.
+    assert!(is_fresh(SECOND, late) && asked.get() == 1);
+    assert!(!is_fresh(SECOND + 1, late) && asked.get() == 2);
+    // What it has against a token it is asked again, and may take back.
+    assert!(!is_fresh(SECOND + 1, late) && asked.get() == 3);
+    assert!(is_fresh(SECOND + 1, early) && asked.get() == 4);
+    // Without its word, the other clock says when it is over.
+    assert!(is_fresh(due.monotonic - 1, early) && asked.get() == 5);
+    assert!(!is_fresh(due.monotonic, early) && asked.get() == 5);
+    assert!(Prepared::new(&held).is_fresh_within_tick(0, || early));
 }
