@@ -143,6 +143,7 @@ impl TokenProvider {
     /// # Cancellation
     ///
     /// Dropping the future takes nothing from other callers: the fetch goes on.
+    #[inline]
     pub async fn token(&self) -> Result<AccessToken, Error> {
         if let Some(token) = self.fresh_token() {
             return Ok(token);
@@ -160,6 +161,7 @@ impl TokenProvider {
     /// # Cancellation
     ///
     /// As [`token`](Self::token).
+    #[inline]
     pub async fn authorization(&self) -> Result<HeaderValue, Error> {
         if let Some(value) = self.shared.published.fresh(Prepared::authorization) {
             return Ok(value);
@@ -174,6 +176,7 @@ impl TokenProvider {
     /// those who drive [`token`](Self::token) in a runtime of their own, and
     /// need not go there while this has one.
     #[must_use]
+    #[inline]
     pub fn fresh_token(&self) -> Option<AccessToken> {
         self.shared.published.fresh(Prepared::token)
     }
@@ -184,10 +187,17 @@ impl TokenProvider {
     /// Where it is called inside a tokio runtime, it starts a fetch if one is
     /// due, so that a later call finds a token.
     #[must_use]
+    #[inline]
     pub fn try_authorization(&self) -> Option<HeaderValue> {
-        if let Some(value) = self.shared.published.fresh(Prepared::authorization) {
-            return Some(value);
+        let fresh = self.shared.published.fresh(Prepared::authorization);
+        if fresh.is_some() {
+            return fresh;
         }
+        self.try_authorization_slowly()
+    }
+
+    #[cold]
+    fn try_authorization_slowly(&self) -> Option<HeaderValue> {
         match self.step(Ask::Usable) {
             Step::Token(token) => {
                 self.shared.counters.served_due.add();

@@ -62,8 +62,9 @@ impl Published {
             AnyClock::Other(clock) => {
                 let now = clock.now();
                 self.places.read(now.monotonic, |prepared| {
-                    prepared.is_fresh(now).then(|| take(prepared))
-                })?
+                    let prepared = prepared.filter(|it| it.is_fresh(now))?;
+                    Some(take(prepared))
+                })
             }
         }
     }
@@ -82,10 +83,13 @@ impl Published {
             (AnyClock::System(clock), AnyClock::System(others)) if clock == others => {
                 self.fresh_at(monotonic, *clock, take).map(Glimpse::Fresh)
             }
-            _ => self.places.read(monotonic, |prepared| Glimpse::Unknown {
-                taken: take(prepared),
-                fresh_until: prepared.fresh_until,
-                clock: self.clock.clone(),
+            _ => self.places.read(monotonic, |prepared| {
+                let prepared = prepared?;
+                Some(Glimpse::Unknown {
+                    taken: take(prepared),
+                    fresh_until: prepared.fresh_until,
+                    clock: self.clock.clone(),
+                })
             }),
         }
     }
@@ -98,9 +102,9 @@ impl Published {
         take: impl FnOnce(&Prepared) -> T,
     ) -> Option<T> {
         self.places.read(monotonic, |prepared| {
-            let is_fresh = prepared.is_fresh_within_tick(monotonic, || clock.wall());
-            is_fresh.then(|| take(prepared))
-        })?
+            let is_fresh = |it: &&Prepared| it.is_fresh_within_tick(monotonic, || clock.wall());
+            Some(take(prepared.filter(is_fresh)?))
+        })
     }
 }
 
@@ -207,10 +211,14 @@ impl Prepared {
         is_fresh
     }
 
+    // Called, and so written to where its caller wants it: inlined, it is moved
+    // there by loads that wait for its stores, which takes longer than the call.
+    #[inline(never)]
     pub(crate) fn authorization(&self) -> HeaderValue {
         self.authorization.clone()
     }
 
+    #[inline]
     pub(crate) fn token(&self) -> AccessToken {
         self.token.clone()
     }

@@ -97,8 +97,9 @@ impl Scene {
     /// The name of the token that a thread reads.
     fn read(&self) -> Option<String> {
         self.places.read(NOW, |prepared| {
+            let prepared = prepared?;
             self.reads.fetch_add(1, Ordering::Relaxed);
-            prepared.token().expose().to_owned()
+            Some(prepared.token().expose().to_owned())
         })
     }
 

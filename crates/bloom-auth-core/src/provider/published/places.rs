@@ -56,20 +56,20 @@ impl Crowd {
 }
 
 impl Places {
-    /// What is published, fresh or not. `now` is monotonic, and tells whether
+    /// What is taken from what is published, fresh or not. `now` is monotonic, and tells whether
     /// readers meet often.
     #[inline]
-    pub(crate) fn read<T>(&self, now: u64, take: impl FnOnce(&Prepared) -> T) -> Option<T> {
+    pub(crate) fn read<T>(&self, now: u64, take: impl FnOnce(Option<&Prepared>) -> T) -> T {
         if let Some(slot) = self.slot() {
             let prepared = slot.0.read().unwrap_or_else(PoisonError::into_inner);
-            return prepared.as_ref().map(take);
+            return take(prepared.as_ref());
         }
         let first = match self.first.try_lock() {
             Ok(first) => first,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => self.meet(now),
         };
-        first.prepared.as_ref().map(take)
+        take(first.prepared.as_ref())
     }
 
     /// This thread's slot, once the token is spread.

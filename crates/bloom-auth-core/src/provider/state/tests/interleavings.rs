@@ -231,7 +231,7 @@ impl Shell {
     }
 
     fn read<T>(&self, take: impl FnOnce(&Prepared) -> T) -> Option<T> {
-        self.published.read(now().monotonic, take)
+        self.published.read(now().monotonic, |it| it.map(take))
     }
 
     fn fresh(&self) -> Option<AccessToken> {
