@@ -18,10 +18,11 @@ use super::{
     events,
     failure::{Class, Failure},
     flight::Progress,
+    lease_poll::{LeasePoll, Turn},
     limit::Place,
     shared::Shared,
     state::{Held, Origin, Reason},
-    timing::{Deadlines, Freshness, share},
+    timing::{Deadlines, Freshness},
 };
 use crate::{
     cache::{CacheAccess, CacheError, CacheRecord, Lease, LeaseGuard, TokenCache},
@@ -32,8 +33,7 @@ use crate::{
     token::AccessToken,
 };
 
-const MILLISECOND: u64 = 1_000_000;
-const SECOND: u64 = 1000 * MILLISECOND;
+const SECOND: u64 = 1_000_000_000;
 
 /// What a cache may take when a usable token is at hand, and when none is. To
 /// store, it always has the longer time: nobody who has the token waits for
@@ -179,50 +179,40 @@ impl Fetch {
         if self.shared.cache.is_none() || self.reason == Reason::Forced {
             return Search::Fetch(None);
         }
-        if let Some(fetched) = self.load(access).await {
-            return Search::Found(fetched);
+        if let Some(end) = self.look(access).await {
+            return end;
         }
-        if let Some(failure) = self.load_refusal(access).await {
-            return Search::Refused(failure);
-        }
-        // Waiting is over at a random moment, so that not all who wait for a
-        // lease that is never freed fetch at once.
-        let patience = 5 * SECOND + share(5 * SECOND, self.shared.entropy.draw());
-        let give_up_at = Instant::now() + Duration::from_nanos(patience);
+        let poll = LeasePoll::new(self.reason, self.shared.entropy.draw());
+        let began = Instant::now();
         loop {
             let lease = match self.with_cache("lease", |cache| cache.lease(access)).await {
                 Some(Lease::Held) => None,
                 Some(Lease::Granted(lease)) => Some(lease),
                 Some(Lease::NotNeeded) | None => return Search::Fetch(None),
             };
-            let is_ahead = self.reason == Reason::Due;
             if lease.is_none() {
-                let pause = if is_ahead {
-                    SECOND + share(SECOND, self.shared.entropy.draw())
-                } else {
-                    10 * MILLISECOND + share(90 * MILLISECOND, self.shared.entropy.draw())
-                };
-                self.pause(pause).await;
+                self.pause(poll.pause(self.shared.entropy.draw())).await;
             }
             // With the lease too: its last holder may just have stored.
-            if let Some(fetched) = self.load(access).await {
-                return Search::Found(fetched);
+            if let Some(end) = self.look(access).await {
+                return end;
             }
-            if let Some(failure) = self.load_refusal(access).await {
-                return Search::Refused(failure);
-            }
-            if lease.is_some() || Instant::now() > give_up_at {
-                return Search::Fetch(lease);
-            }
-            if is_ahead {
-                // Whoever has the lease may never free it, and there is not
-                // much time left.
-                if self.shared.is_running_out() {
-                    return Search::Fetch(None);
-                }
-                return Search::Elsewhere;
+            let is_running_out = self.shared.is_running_out();
+            match poll.turn(lease.is_some(), nanos(began.elapsed()), is_running_out) {
+                Turn::Fetch => return Search::Fetch(lease),
+                Turn::Again => {}
+                Turn::Elsewhere => return Search::Elsewhere,
             }
         }
+    }
+
+    /// What the cache has for us: a token, or a refusal.
+    async fn look(&self, access: &CacheAccess) -> Option<Search> {
+        if let Some(fetched) = self.load(access).await {
+            return Some(Search::Found(fetched));
+        }
+        let failure = self.load_refusal(access).await?;
+        Some(Search::Refused(failure))
     }
 
     /// A token from the cache that is better than what is held.

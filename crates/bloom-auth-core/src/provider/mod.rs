@@ -3,7 +3,8 @@
 //! - [`timing`] fixes a token's deadlines; [`state`] decides what to do for a
 //!   caller; [`failure`] and [`backoff`] say what follows from a fault. All of
 //!   it is pure.
-//! - [`fetch`] takes the steps of one fetch, [`flight`] shares its outcome
+//! - [`fetch`] takes the steps of one fetch, with [`lease_poll`] to say whose
+//!   turn it is where a cache is shared; [`flight`] shares its outcome
 //!   among those who wait, [`limit`] keeps many fetches from being made at
 //!   once.
 //! - [`shared`] holds the lock. This module is the shell: it reads the clock,
@@ -18,6 +19,7 @@ mod events;
 mod failure;
 mod fetch;
 mod flight;
+mod lease_poll;
 mod limit;
 mod published;
 mod settings;
