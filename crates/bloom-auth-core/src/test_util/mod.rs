@@ -18,7 +18,7 @@ pub mod transport_suite;
 
 pub use clock::{ManualClock, TokioClock};
 pub use credentials::ScriptedCredentials;
-pub use entropy::FixedEntropy;
+pub use entropy::{FixedEntropy, SeededEntropy};
 pub use events::{EventLog, EventShape, documented_events, emitted_events};
 pub use mocks::{MockCredentialsSource, MockTokenCache, MockTransport};
 pub use scripted_server::{ScriptedServer, Seen, Turn};

@@ -37,9 +37,13 @@ mod runtimes;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod signers;
+#[cfg(test)]
+mod slow;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]

@@ -20,9 +20,8 @@ use std::{
 
 use async_trait::async_trait;
 use bloom_auth_core::{
-    AccessToken, CacheAccess, CacheError, CacheRecord, ClientCredentials, ClientId, ClientSecret,
-    CredentialsError, CredentialsSource, Error, ErrorKind, Lease, Rejection, RequestBody,
-    ResponseBody, TokenCache, TokenHash, TokenProvider, Transport, TransportError,
+    AccessToken, CacheAccess, ClientCredentials, ClientId, ClientSecret, Error, ErrorKind,
+    Rejection, RequestBody, ResponseBody, TokenCache, TokenProvider, Transport, TransportError,
     protocol::TokenRequest,
     test_util::{Reply, ScriptedCredentials, ScriptedTransport},
 };
@@ -33,8 +32,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::support::{
-    TestCache, builder, credentials, name, paused, poll, ready, settle, token_reply,
+use crate::{
+    slow::{Pace, Slow},
+    support::{TestCache, builder, credentials, name, paused, poll, ready, settle, token_reply},
 };
 
 /// How long a call into a part takes.
@@ -61,9 +61,10 @@ impl Fuse {
         self.set(left.saturating_sub(1));
         assert!(left != 1, "as a part with a bug may");
     }
+}
 
-    /// A call that is made in the middle of several polls.
-    async fn slow<T>(&self, call: impl Future<Output = T> + Send) -> T {
+impl Pace for Fuse {
+    async fn slow<T: Send>(&self, call: impl Future<Output = T> + Send) -> T {
         let mut slow = pin!(async {
             yield_now().await;
             sleep(CALL).await;
@@ -76,46 +77,6 @@ impl Fuse {
             slow.as_mut().poll(context)
         })
         .await
-    }
-}
-
-/// A part whose calls take several polls.
-#[derive(Debug)]
-struct Slow<T>(T, Fuse);
-
-#[async_trait]
-impl Transport for Slow<ScriptedTransport> {
-    async fn send(
-        &self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<ResponseBody>, TransportError> {
-        self.1.slow(self.0.send(request)).await
-    }
-}
-
-#[async_trait]
-impl CredentialsSource for Slow<ScriptedCredentials> {
-    async fn credentials(&self) -> Result<ClientCredentials, CredentialsError> {
-        self.1.slow(self.0.credentials()).await
-    }
-}
-
-#[async_trait]
-impl TokenCache for Slow<TestCache> {
-    async fn load(&self, access: &CacheAccess) -> Result<Option<CacheRecord>, CacheError> {
-        self.1.slow(self.0.load(access)).await
-    }
-
-    async fn store(&self, access: &CacheAccess, record: &CacheRecord) -> Result<(), CacheError> {
-        self.1.slow(self.0.store(access, record)).await
-    }
-
-    async fn remove(&self, access: &CacheAccess, token: &TokenHash) -> Result<(), CacheError> {
-        self.1.slow(self.0.remove(access, token)).await
-    }
-
-    async fn lease(&self, access: &CacheAccess) -> Result<Lease, CacheError> {
-        self.1.slow(self.0.lease(access)).await
     }
 }
 
@@ -517,7 +478,7 @@ impl Door {
 }
 
 #[async_trait]
-impl Transport for Slow<Door> {
+impl Transport for Door {
     async fn send(
         &self,
         request: Request<RequestBody>,
@@ -525,15 +486,14 @@ impl Transport for Slow<Door> {
         let body = request.into_body().into_bytes();
         let body = std::str::from_utf8(&body).unwrap();
         let sent = SECRETS.into_iter().find(|secret| body.contains(secret));
-        let answer = async {
-            let mut state = self.0.state();
-            let sent = sent.unwrap();
+        let sent = sent.unwrap();
+        let is_known = {
+            let mut state = self.state();
             state.sent.push(sent);
-            let is_known = state.known.contains(&sent);
-            let token = token_reply(sent, 3600);
-            ScriptedTransport::new([if is_known { token } else { refusal() }])
+            state.known.contains(&sent)
         };
-        let answer = self.1.slow(answer).await;
+        let token = token_reply(sent, 3600);
+        let answer = ScriptedTransport::new([if is_known { token } else { refusal() }]);
         answer.send(Request::default()).await
     }
 }
