@@ -1,15 +1,19 @@
 //! `cargo xtask ci`: what the workflow runs, in the same order, so that a green laptop is a green build.
 
-use crate::{Verdict, lint, test};
+use crate::{Verdict, instructions, lint, test};
 
-/// Runs the lints, and the tests only if those pass; and judges which faults these cover.
+/// Runs the lints, what is counted only if those pass, and the tests only if both do; and judges
+/// which faults these cover.
 pub(crate) fn run() -> anyhow::Result<Verdict> {
-    match lint::run()? {
-        Verdict::Failed => Ok(Verdict::Failed),
-        Verdict::Passed => test::run(&test::Config {
-            long: false,
-            faults: true,
-            interop: true,
-        }),
+    if lint::run()? == Verdict::Failed {
+        return Ok(Verdict::Failed);
     }
+    if instructions::run(&instructions::Config { record: false })? == Verdict::Failed {
+        return Ok(Verdict::Failed);
+    }
+    test::run(&test::Config {
+        long: false,
+        faults: true,
+        interop: true,
+    })
 }

@@ -133,11 +133,12 @@ fn cargo_steps(features: &Features) -> anyhow::Result<Vec<(String, Command)>> {
     }
     // Clippy checks all that `cargo check` does.
     for (name, args) in [
-        ("rustfmt, benchmarks", &["fmt", "--check"][..]),
+        ("rustfmt, benchmarks", &["fmt", "--all", "--check"][..]),
         (
             "clippy, benchmarks",
             &[
                 "clippy",
+                "--workspace",
                 "--all-targets",
                 "--locked",
                 "--",

@@ -14,6 +14,7 @@ mod bench;
 mod ci;
 mod faults;
 mod features;
+mod instructions;
 mod lint;
 mod packages;
 mod servers;
@@ -109,8 +110,21 @@ const COMMANDS: &[Command] = &[
         },
     },
     Command {
+        name: "instructions",
+        summary: "count the instructions of the paths that matter, and fail if one takes more than it did",
+        flags: &[Flag {
+            name: "--record",
+            summary: "write down what they take now, to be held against from then on",
+        }],
+        run: |options| {
+            instructions::run(&instructions::Config {
+                record: options.has("--record"),
+            })
+        },
+    },
+    Command {
         name: "ci",
-        summary: "run lint, then test --interop, and hold the table of faults against it: what the workflow runs",
+        summary: "run lint, then instructions, then test --interop, and hold the table of faults against it: what the workflow runs",
         flags: &[],
         run: |_| ci::run(),
     },
