@@ -84,6 +84,9 @@ const RECHECK_PATIENCE: Duration = Duration::from_millis(100);
 /// runs as a task of the caller's tokio runtime (which needs its time driver),
 /// and the last clone to be dropped aborts it.
 ///
+/// While the token is fresh, no call allocates. A fetch allocates 29 times,
+/// beside what the transport and a cache do.
+///
 /// # Example
 ///
 /// ```no_run

@@ -3,6 +3,8 @@
 //! providers at once.
 
 #[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod bearer;
 #[cfg(test)]
 mod cache_lies;
