@@ -9,7 +9,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex as Unseen},
+    sync::{
+        Arc, Mutex as Unseen,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use loom::{
@@ -271,18 +274,27 @@ impl Shell {
     }
 }
 
-/// Tries every order of the steps with at most two changes of the thread that
-/// no lock asks for; four in the long form.
+/// Tries every order of the steps with at most three changes of the thread that
+/// no lock asks for, which are thousands; with six in the long form, more than
+/// a hundred thousand. All there are would take too long.
 #[expect(
     clippy::disallowed_methods,
     reason = "set by `cargo xtask test --long`"
 )]
 fn in_every_order(scene: impl Fn() + Send + Sync + 'static) {
     let is_long = std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some();
+    let (changes, at_least) = if is_long { (6, 100_000) } else { (3, 1_000) };
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(if is_long { 4 } else { 2 });
+    model.preemption_bound = Some(changes);
     model.max_branches = 10_000;
-    model.check(scene);
+    let orders = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&orders);
+    model.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        scene();
+    });
+    let orders = orders.load(Ordering::Relaxed);
+    assert!(orders >= at_least, "{orders} orders");
 }
 
 /// Runs three threads, and returns what came of them.
