@@ -1,61 +1,22 @@
 //! What the token costs a request, in allocations: none that a header that never
 //! changes does not cost.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    sync::mpsc,
-    thread,
-};
+use std::{sync::mpsc, thread};
 
-use bloom_auth_core::Bearer;
+use bloom_auth_core::{Bearer, test_util};
 use bloom_auth_reqwest::AuthorizedClient;
 use http::{HeaderValue, header::AUTHORIZATION};
 use reqwest::Client;
 
 use crate::{api_server::ApiServer, support::api_provider};
 
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn count() {
-    // A thread that is ending has no counter any more.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-#[expect(unsafe_code, reason = "there is no other way to count allocations")]
-// SAFETY: every call goes to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+test_util::count_allocations!();
 
 /// Allocations of this thread while a future runs.
-async fn allocations(work: impl Future<Output = ()>) -> usize {
-    let before = ALLOCATIONS.get();
+async fn allocations(work: impl Future<Output = ()>) -> u64 {
+    let before = test_util::allocations();
     work.await;
-    ALLOCATIONS.get() - before
+    test_util::allocations() - before
 }
 
 /// An API on a thread of its own, so that nothing of it is counted.
@@ -116,7 +77,7 @@ async fn a_token_costs_no_allocation_that_a_fixed_header_does_not() {
         bare().await;
         with_token().await;
         // Now and then another buffer is needed; the least is what it takes.
-        let mut least = [usize::MAX; 2];
+        let mut least = [u64::MAX; 2];
         for _ in 0..50 {
             let counts = [allocations(bare()).await, allocations(with_token()).await];
             least = [least[0].min(counts[0]), least[1].min(counts[1])];
