@@ -70,7 +70,7 @@ pub(crate) fn peers(config: &Peers) -> anyhow::Result<Verdict> {
 }
 
 /// Builds the command line tool as users have it.
-fn tool() -> anyhow::Result<PathBuf> {
+pub(crate) fn tool() -> anyhow::Result<PathBuf> {
     let (package, program) = TOOL;
     let mut build = sys::cargo();
     build.args(["build", "--release", "--locked", "--package", package]);

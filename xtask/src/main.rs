@@ -11,6 +11,7 @@
 )]
 
 mod bench;
+mod build_cost;
 mod ci;
 mod faults;
 mod features;
@@ -119,6 +120,26 @@ const COMMANDS: &[Command] = &[
         run: |options| {
             instructions::run(&instructions::Config {
                 record: options.has("--record"),
+            })
+        },
+    },
+    Command {
+        name: "build-cost",
+        summary: "measure what our crates cost to build beside others, and what programs weigh",
+        flags: &[
+            Flag {
+                name: "--quick",
+                summary: "build each once",
+            },
+            Flag {
+                name: "--release",
+                summary: "build with optimizations",
+            },
+        ],
+        run: |options| {
+            build_cost::run(&build_cost::Config {
+                quick: options.has("--quick"),
+                release: options.has("--release"),
             })
         },
     },

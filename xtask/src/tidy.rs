@@ -14,6 +14,7 @@ mod tree;
 use std::fmt;
 
 pub(crate) use snapshot::Snapshot;
+pub(crate) use tree::crates;
 
 /// A rule: its name, and what looks for violations.
 pub(crate) struct Rule {

@@ -91,10 +91,10 @@ pub(super) fn check() -> anyhow::Result<Vec<Violation>> {
 }
 
 /// A name and a version.
-type Crate<'a> = (&'a str, &'a str);
+pub(crate) type Crate<'a> = (&'a str, &'a str);
 
 /// The distinct crates in the output of `cargo tree --prefix none`.
-fn crates(output: &str) -> BTreeSet<Crate<'_>> {
+pub(crate) fn crates(output: &str) -> BTreeSet<Crate<'_>> {
     let parse = |line| {
         let mut words = str::split_whitespace(line);
         Some((words.next()?, words.next()?))
