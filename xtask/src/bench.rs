@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: what a call and a start cost, measured in a workspace of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use cargo_metadata::camino::Utf8Path;
 
 use crate::{Verdict, sys, tools};
 
@@ -69,17 +70,44 @@ pub(crate) fn peers(config: &Peers) -> anyhow::Result<Verdict> {
     all_succeed([test, build, run])
 }
 
+/// Counts the instructions of the command line tool beside those of a program that reads a file.
+pub(crate) fn instructions(binary: Option<&Path>) -> anyhow::Result<Verdict> {
+    let target = sys::workspace()?.target_directory;
+    let binary = match binary {
+        Some(binary) => std::path::absolute(binary)?,
+        // Older versions of valgrind do not survive how rustix finds the vDSO by itself.
+        None => tool_in(&target.join("valgrind"), "--cfg=rustix_use_libc")?,
+    };
+    let mut test = cargo();
+    test.args(["test", "--release", "--locked", "--lib", "--quiet"]);
+    // The other one that it runs is built with it.
+    let mut build = cargo();
+    build.args(["build", "--release", "--locked", "--bins", "--quiet"]);
+    let mut run = cargo();
+    run.args(["run", "--release", "--locked", "--quiet"]);
+    run.args(["--bin", "instructions", "--"]);
+    run.args([binary, target.join("bench/instructions").into()]);
+    all_succeed([test, build, run])
+}
+
 /// Builds the command line tool as users have it.
 pub(crate) fn tool() -> anyhow::Result<PathBuf> {
+    tool_in(&sys::workspace()?.target_directory, "")
+}
+
+fn tool_in(target: &Utf8Path, flags: &str) -> anyhow::Result<PathBuf> {
     let (package, program) = TOOL;
     let mut build = sys::cargo();
+    build.env("CARGO_TARGET_DIR", target);
+    if !flags.is_empty() {
+        build.env("RUSTFLAGS", flags);
+    }
     build.args(["build", "--release", "--locked", "--package", package]);
     build.args(["--bin", program]);
     anyhow::ensure!(
         all_succeed([build])? == Verdict::Passed,
         "`{package}` cannot be built: give the path of its program, `--binary=<path>`"
     );
-    let target = sys::workspace()?.target_directory;
     let program = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     Ok(target.join("release").join(program).into())
 }

@@ -25,6 +25,7 @@ mod test;
 mod tidy;
 mod tools;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What `cargo xtask <name>` does.
@@ -96,17 +97,25 @@ const COMMANDS: &[Command] = &[
                 summary: "measure the command line tool beside Python clients instead",
             },
             Flag {
+                name: "--instructions",
+                summary: "count those of the command line tool by valgrind instead",
+            },
+            Flag {
                 name: "--binary=",
-                summary: "with --peers: the path of the command line tool, which is built otherwise",
+                summary: "with these two: the path of the command line tool, which is built otherwise",
             },
         ],
         run: |options| {
             let quick = options.has("--quick");
-            let binary = options.value("--binary=").map(Into::into);
-            match (options.has("--peers"), binary) {
-                (true, binary) => bench::peers(&bench::Peers { quick, binary }),
-                (false, None) => bench::run(&bench::Config { quick }),
-                (false, Some(_)) => anyhow::bail!("`--binary=` goes with `--peers`"),
+            let binary: Option<PathBuf> = options.value("--binary=").map(Into::into);
+            match (options.has("--peers"), options.has("--instructions")) {
+                (true, false) => bench::peers(&bench::Peers { quick, binary }),
+                (false, true) => bench::instructions(binary.as_deref()),
+                (true, true) => anyhow::bail!("`--peers` and `--instructions` are two benchmarks"),
+                (false, false) if binary.is_some() => {
+                    anyhow::bail!("`--binary=` goes with `--peers` or `--instructions`")
+                }
+                (false, false) => bench::run(&bench::Config { quick }),
             }
         },
     },

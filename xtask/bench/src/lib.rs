@@ -4,6 +4,7 @@
 //! A benchmark calls [`main`] with its scenarios. The parent prepares a folder for each, then runs
 //! itself again and again as a child, which starts once and prints what it measured.
 
+pub mod instructions;
 pub mod peers;
 
 use std::{

@@ -20,8 +20,9 @@ use crate::{Problem, percentile};
 
 /// Python must take at least as many times the time of the command line tool.
 const LEAST_OF_PYTHON: f64 = 20.0;
-/// The tool may take as many times the time of the program that only reads.
-const MOST_OF_READING: f64 = 3.0;
+/// The tool may take as many times the time of the program that only reads, and as many times its
+/// instructions.
+pub(crate) const MOST_OF_READING: f64 = 3.0;
 
 /// Good for longer than all of this takes.
 const LIFETIME: u64 = 86_400;
@@ -42,9 +43,9 @@ pub struct Setup<'a> {
 }
 
 /// A program that is measured, and what it must print.
-struct Program {
-    name: &'static str,
-    command: Command,
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    pub(crate) command: Command,
     prints: String,
 }
 
@@ -109,45 +110,7 @@ pub fn measure(setup: &Setup<'_>) -> Result<Report, Problem> {
 fn programs(setup: &Setup<'_>, server: &TokenServer, token: &str) -> Result<Vec<Program>, Problem> {
     let Setup { folder, .. } = *setup;
     let line = format!("{token}\n");
-    let cache = folder.join("bloom-auth");
-    let mut command = command(setup.binary);
-    command
-        .arg("token")
-        .env("BLOOM_CLIENT_ID", "bench")
-        .env(
-            "BLOOM_CLIENT_SECRET",
-            "a secret for benchmarks, of 32 characters and more",
-        )
-        .env("BLOOM_TOKEN_URL", &server.url)
-        .env("BLOOM_ALLOW_INSECURE_LOOPBACK", "true")
-        .env("BLOOM_CACHE", "file")
-        .env("BLOOM_CACHE_DIR", &cache)
-        .env("NO_PROXY", "127.0.0.1")
-        // No settings but these.
-        .env("HOME", folder)
-        .env("XDG_CONFIG_HOME", folder);
-    let mut bloom_auth = Program {
-        name: "bloom-auth token",
-        command,
-        prints: line.clone(),
-    };
-    run(&mut bloom_auth)?;
-
-    let mut reads_a_file = self::command(&reads_a_file()?);
-    let record = cache.is_dir().then(|| largest(&cache)).transpose()?;
-    reads_a_file.arg(
-        record
-            .flatten()
-            .ok_or("the tool left nothing in its cache")?,
-    );
-    let mut programs = vec![
-        bloom_auth,
-        Program {
-            name: "reads a file",
-            command: reads_a_file,
-            prints: String::new(),
-        },
-    ];
+    let mut programs = Vec::from(warm(setup.binary, folder, server, token)?);
     for (name, script) in [
         ("Python, msal", "msal_client.py"),
         ("Python, Authlib", "authlib_client.py"),
@@ -169,6 +132,54 @@ fn programs(setup: &Setup<'_>, server: &TokenServer, token: &str) -> Result<Vec<
         });
     }
     Ok(programs)
+}
+
+/// The tool with its token in the cache, and the program that reads the same file.
+pub(crate) fn warm(
+    binary: &Path,
+    folder: &Path,
+    server: &TokenServer,
+    token: &str,
+) -> Result<[Program; 2], Problem> {
+    let cache = folder.join("bloom-auth");
+    let mut command = command(binary);
+    command
+        .arg("token")
+        .env("BLOOM_CLIENT_ID", "bench")
+        .env(
+            "BLOOM_CLIENT_SECRET",
+            "a secret for benchmarks, of 32 characters and more",
+        )
+        .env("BLOOM_TOKEN_URL", &server.url)
+        .env("BLOOM_ALLOW_INSECURE_LOOPBACK", "true")
+        .env("BLOOM_CACHE", "file")
+        .env("BLOOM_CACHE_DIR", &cache)
+        .env("NO_PROXY", "127.0.0.1")
+        // No settings but these.
+        .env("HOME", folder)
+        .env("XDG_CONFIG_HOME", folder);
+    let mut bloom_auth = Program {
+        name: "bloom-auth token",
+        command,
+        prints: format!("{token}\n"),
+    };
+    run(&mut bloom_auth)?;
+
+    let mut reads_a_file = self::command(&reads_a_file()?);
+    let record = cache.is_dir().then(|| largest(&cache)).transpose()?;
+    reads_a_file.arg(
+        record
+            .flatten()
+            .ok_or("the tool left nothing in its cache")?,
+    );
+    Ok([
+        bloom_auth,
+        Program {
+            name: "reads a file",
+            command: reads_a_file,
+            prints: String::new(),
+        },
+    ])
 }
 
 fn command_of(python: &Path, script: &Path, cache: &Path) -> Command {
@@ -243,13 +254,13 @@ fn summary(name: &'static str, mut times: Vec<Duration>) -> Result<Times, Proble
 }
 
 /// Gives the same token to everyone, over plain HTTP, until the process ends.
-struct TokenServer {
+pub(crate) struct TokenServer {
     url: String,
     requests: Arc<AtomicUsize>,
 }
 
 impl TokenServer {
-    fn start(token: &str) -> Result<Self, Problem> {
+    pub(crate) fn start(token: &str) -> Result<Self, Problem> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let url = format!("http://{}/oauth/token", listener.local_addr()?);
         let body = format!(
@@ -267,7 +278,7 @@ impl TokenServer {
         Ok(Self { url, requests })
     }
 
-    fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
