@@ -9,7 +9,7 @@ use bloom_auth_core::{
 };
 use bloom_auth_reqwest::ReqwestTransport;
 
-use crate::support::{OK, failure_kind, ok, serve, status};
+use crate::support::{OK, failure_kind, ok, provider, serve, status, token};
 
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(600);
@@ -86,6 +86,21 @@ async fn f4_the_engine_alone_tries_again() {
             clock.advance(error.retry_after().unwrap());
         }
     }
+}
+
+#[tokio::test]
+async fn a_first_token_is_one_connection_and_one_request() {
+    let server = serve(Turn::new().send(token("first")).keep_open()).await;
+    let provider = provider(&server);
+    let contacts = || (server.seen().connections, server.seen().requests.len());
+    assert_eq!(contacts(), (0, 0), "by building it");
+    assert_eq!(provider.token().await.unwrap().expose(), "first");
+    server.until(|seen| seen.hangups == 1).await;
+    assert_eq!(contacts(), (1, 1));
+    // And what is counted counts: a second token is another of each.
+    provider.refresh().await.unwrap();
+    server.until(|seen| seen.hangups == 2).await;
+    assert_eq!(contacts(), (2, 2));
 }
 
 #[tokio::test]

@@ -46,6 +46,25 @@ async fn own_roots_are_the_only_ones_and_may_be_many() {
     }
 }
 
+/// Sessions are kept by what TLS was set up with: only where that is still the
+/// same can the next connection take up where the last one ended.
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn tls_is_set_up_once_for_all_requests() {
+    use tokio_rustls::rustls::HandshakeKind::{Full, Resumed};
+
+    let authority = Authority::new();
+    let server = TlsServer::start(&authority.issue("127.0.0.1", 4096), ok()).await;
+    let transport = trusting(ReqwestTransport::builder, &authority.pem());
+    for _ in 0..3 {
+        assert_eq!(status(&transport, &server.url("/")).await, 200);
+    }
+    // Another transport, with the same settings, knows of no session.
+    let other = trusting(ReqwestTransport::builder, &authority.pem());
+    assert_eq!(status(&other, &server.url("/")).await, 200);
+    assert_eq!(server.handshakes(), [Full, Resumed, Resumed, Full]);
+}
+
 #[tokio::test]
 async fn n21_a_server_that_cannot_be_trusted_gets_nothing() {
     for (library, begin) in LIBRARIES {

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use bloom_auth_core::test_util::{ScriptedServer, Turn};
@@ -15,7 +15,7 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        RootCertStore, ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer,
+        HandshakeKind, RootCertStore, ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer,
         server::WebPkiClientVerifier,
     },
 };
@@ -111,11 +111,15 @@ fn params(name: &str, last_year: i32) -> CertificateParams {
     params
 }
 
+/// How each handshake went that succeeded, in order.
+type Handshakes = Arc<Mutex<Vec<HandshakeKind>>>;
+
 /// Ends TLS in front of a [`ScriptedServer`], which sees a connection only
 /// once a handshake has succeeded, and every byte that then came through.
 pub(crate) struct TlsServer {
     address: SocketAddr,
     pub(crate) behind: ScriptedServer,
+    handshakes: Handshakes,
     _tasks: JoinSet<()>,
 }
 
@@ -130,12 +134,19 @@ impl TlsServer {
         let behind = serve(turn).await;
         let mut tasks = JoinSet::new();
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        tasks.spawn(accept(listener, acceptor, behind.address()));
+        let handshakes = Handshakes::default();
+        let seen = Arc::clone(&handshakes);
+        tasks.spawn(accept(listener, acceptor, behind.address(), seen));
         Self {
             address,
             behind,
+            handshakes,
             _tasks: tasks,
         }
+    }
+
+    pub(crate) fn handshakes(&self) -> Vec<HandshakeKind> {
+        self.handshakes.lock().unwrap().clone()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -143,13 +154,21 @@ impl TlsServer {
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, behind: SocketAddr) {
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    behind: SocketAddr,
+    handshakes: Handshakes,
+) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let acceptor = acceptor.clone();
+        let handshakes = Arc::clone(&handshakes);
         connections.spawn(async move {
             match acceptor.accept(stream).into_fallible().await {
                 Ok(mut outside) => {
+                    let kind = outside.get_ref().1.handshake_kind();
+                    handshakes.lock().unwrap().extend(kind);
                     let mut inside = TcpStream::connect(behind).await.unwrap();
                     // How it ends is the client's business.
                     let _ = copy_bidirectional(&mut outside, &mut inside).await;
