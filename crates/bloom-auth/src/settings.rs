@@ -358,6 +358,8 @@ pub(crate) fn under_its_variable(error: ConfigurationError) -> ConfigurationErro
         "Redis URL" => CACHE,
         "private key id" => PRIVATE_KEY_ID,
         "assertion audience" => ASSERTION_AUDIENCE,
+        // Read from its file already, for what proves the client.
+        "client certificate" => CLIENT_CERTIFICATE_FILE,
         // Which file, and what of it, is said there too.
         setting => {
             for (name, variable) in [

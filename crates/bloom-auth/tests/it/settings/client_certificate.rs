@@ -209,6 +209,21 @@ fn its_file_is_named_with_its_fault_and_the_fix() {
 }
 
 #[test]
+fn a_key_without_a_certificate_is_a_fault_of_its_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key.pem");
+    std::fs::write(&path, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let variables = Variables::new([("BLOOM_CLIENT_ID", ID)]);
+    variables.set("BLOOM_CLIENT_AUTH", "tls_client_auth");
+    variables.set("BLOOM_CLIENT_CERTIFICATE_FILE", text_of(&path));
+    let fault = error(&variables);
+    assert!(
+        fault.starts_with("BLOOM_CLIENT_CERTIFICATE_FILE "),
+        "{fault}"
+    );
+}
+
+#[test]
 fn a_key_in_the_place_of_its_path_is_not_repeated() {
     let fix = "name a PEM file of the client's certificates and its private key";
     let pem = Authority::new().client_pem();
