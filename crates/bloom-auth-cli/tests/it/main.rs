@@ -30,6 +30,9 @@ mod secrets;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod start;
+#[cfg(test)]
 mod status;
 #[cfg(test)]
 mod support;
