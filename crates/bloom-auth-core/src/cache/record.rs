@@ -23,13 +23,17 @@ impl CacheRecord {
     ///
     /// # Errors
     ///
-    /// [`ResponseError`] if the token could not stand in a header.
+    /// [`ResponseError`] if the token is empty, or could not stand in a header.
     pub fn new(
         token: &str,
         scopes: Option<Scopes>,
         sent_at: SystemTime,
         lifetime: Duration,
     ) -> Result<Self, ResponseError> {
+        if token.is_empty() {
+            let field = "access_token";
+            return Err(ResponseError::Missing { field });
+        }
         let (sent_at, lifetime) = (wall_nanos(sent_at), nanos(lifetime));
         let token = AccessToken::from_text(token, sent_at.saturating_add(lifetime), scopes)?;
         Ok(Self::of(token, sent_at, lifetime))
@@ -80,5 +84,13 @@ mod tests {
             |token| CacheRecord::new(token, None, SystemTime::UNIX_EPOCH, Duration::from_secs(1));
         assert!(record("abc").is_ok());
         assert!(record("a\r\nb").is_err());
+    }
+
+    #[test]
+    fn a_record_of_no_token_is_refused() {
+        let (sent_at, lifetime) = (SystemTime::UNIX_EPOCH, Duration::from_secs(1));
+        let error = CacheRecord::new("", None, sent_at, lifetime).unwrap_err();
+        let field = "access_token";
+        assert_eq!(error, ResponseError::Missing { field });
     }
 }
