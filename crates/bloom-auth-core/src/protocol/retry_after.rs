@@ -37,7 +37,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime, max: Duration) -> Optio
         let date = only(headers, DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         until.duration_since(date.unwrap_or(now)).ok()?
     };
-    (!asked.is_zero()).then(|| asked.min(max))
+    Some(asked.min(max)).filter(|asked| !asked.is_zero())
 }
 
 /// The header's text, if it is there once.
@@ -109,5 +109,16 @@ mod tests {
         }
         check(&["7", "7"], None, None);
         check(&[], None, None);
+    }
+
+    #[test]
+    fn p13_a_limit_of_nothing_is_not_at_once_either() {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
+        let after = |max| retry_after(&headers, SystemTime::UNIX_EPOCH, max);
+        assert_eq!(after(Duration::ZERO), None);
+        assert_eq!(
+            after(Duration::from_millis(1)),
+            Some(Duration::from_millis(1))
+        );
     }
 }
