@@ -27,47 +27,106 @@ const LETTERS: usize = 5;
 /// `\u00e9`, and two of them.
 const GAP: usize = 12;
 
-/// Whether the text holds the secret or assertion that was sent, or a part of it that is long enough to
-/// matter, in any encoding that leaves letters and digits alone (JSON, HTML,
-/// URLs, forms, quoted strings), or in base64 or hexadecimal.
-///
-/// It would rather find too much: the text is an explanation that somebody may
-/// do without. Working memory is zeroized.
+/// What was sent to prove the client, prepared to be looked for: an answer of
+/// any size is searched in time that grows with the answer alone.
+pub(crate) struct Sent<'a> {
+    secret: &'a [u8],
+    /// Every window of it, and its words of one length less and two.
+    parts: [Parts; 3],
+    /// The whole of it in the encodings that change letters.
+    encoded: [Zeroizing<Vec<u8>>; 6],
+}
+
+/// Whether the text [repeats](Sent::is_repeated_in) what was sent.
 pub(crate) fn holds_secret(text: &str, credentials: &ClientCredentials) -> bool {
-    let secret = credentials.secret().map(ClientSecret::expose);
-    let sent = secret.or_else(|| credentials.assertion().map(ClientAssertion::expose));
-    let Some(secret) = sent else {
-        return false;
-    };
-    let (clear, secret) = (secret, secret.as_bytes());
-    let id = credentials.id().as_str().as_bytes();
-    let text = text.as_bytes();
-    holds_window(text, secret)
-        || holds_words(text, secret)
-        || [STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().any(|base64| {
-            contains(text, &encoded(base64, &[secret]))
-                || contains(text, &encoded(base64, &[id, b":", secret]))
+    Sent::of(credentials).is_some_and(|sent| sent.is_repeated_in(text))
+}
+
+impl<'a> Sent<'a> {
+    /// `None` if these credentials are proved without a word.
+    pub(crate) fn of(credentials: &'a ClientCredentials) -> Option<Self> {
+        let secret = credentials.secret().map(ClientSecret::expose);
+        let sent = secret.or_else(|| credentials.assertion().map(ClientAssertion::expose));
+        let (clear, secret) = (sent?, sent?.as_bytes());
+        let id = credentials.id().as_str().as_bytes();
+        let basic = [id, b":", secret];
+        let words_of = |length| words(secret).filter(move |word| word.len() == length);
+        Some(Self {
+            secret,
+            parts: [
+                Parts::new(WINDOW, secret.windows(WINDOW)),
+                Parts::new(WORD, words_of(WORD)),
+                // Longer ones have a window in them.
+                Parts::new(WORD + 1, words_of(WORD + 1)),
+            ],
+            encoded: [
+                encoded(&STANDARD_NO_PAD, &[secret]),
+                encoded(&URL_SAFE_NO_PAD, &[secret]),
+                encoded(&STANDARD_NO_PAD, &basic),
+                encoded(&URL_SAFE_NO_PAD, &basic),
+                hexadecimal(secret),
+                percent_encoded(clear),
+            ],
         })
-        || contains(text, &hexadecimal(secret))
-        || contains(text, &percent_encoded(clear))
-}
-
-/// The secret as it is, if it is short; else any window of it.
-fn holds_window(text: &[u8], secret: &[u8]) -> bool {
-    let mut windows = secret.windows(WINDOW.min(secret.len()));
-    windows.any(|window| contains(text, window))
-}
-
-/// A long word of the secret; or all of its words in order, with no more than
-/// an encoding of what is between them in between.
-fn holds_words(text: &[u8], secret: &[u8]) -> bool {
-    let words = || {
-        let words = secret.split(|byte| !byte.is_ascii_alphanumeric());
-        words.filter(|word| !word.is_empty())
-    };
-    if words().any(|word| word.len() >= WORD && contains(text, word)) {
-        return true;
     }
+
+    /// Whether the text holds the secret or assertion that was sent, or a part
+    /// of it that is long enough to matter, in any encoding that leaves letters
+    /// and digits alone (JSON, HTML, URLs, forms, quoted strings), or in base64
+    /// or hexadecimal.
+    ///
+    /// It would rather find too much: the text is an explanation that somebody
+    /// may do without. Working memory is zeroized.
+    pub(crate) fn is_repeated_in(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        self.parts.iter().any(|parts| parts.is_one_in(text))
+            || self.secret.len() < WINDOW && contains(text, self.secret)
+            || holds_words(text, self.secret)
+            || self.encoded.iter().any(|form| contains(text, form))
+    }
+}
+
+/// Texts of one length, of eight bytes at most: each as a number, in order.
+struct Parts {
+    length: usize,
+    sorted: Zeroizing<Vec<u64>>,
+}
+
+impl Parts {
+    fn new<'a>(length: usize, parts: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+        // Counted first: a buffer that had to grow would leave parts behind.
+        let mut sorted = Zeroizing::new(Vec::with_capacity(parts.clone().count()));
+        sorted.extend(parts.map(|part| part.iter().fold(0, appended)));
+        sorted.sort_unstable();
+        Self { length, sorted }
+    }
+
+    fn is_one_in(&self, text: &[u8]) -> bool {
+        let bits = u64::BITS.saturating_sub(8 * u32::try_from(self.length).unwrap_or(0));
+        let mut last = 0;
+        let mut ends = text.iter().enumerate();
+        !self.sorted.is_empty()
+            && ends.any(|(index, byte)| {
+                last = appended(last, byte) & (u64::MAX >> bits);
+                index + 1 >= self.length && self.sorted.binary_search(&last).is_ok()
+            })
+    }
+}
+
+/// The number of a text that goes on with this byte, in whatever case.
+fn appended(text: u64, byte: &u8) -> u64 {
+    text << 8 | u64::from(byte.to_ascii_lowercase())
+}
+
+fn words(secret: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    let words = secret.split(|byte| !byte.is_ascii_alphanumeric());
+    words.filter(|word| !word.is_empty())
+}
+
+/// All words of the secret in order, with no more than an encoding of what is
+/// between them in between.
+fn holds_words(text: &[u8], secret: &[u8]) -> bool {
+    let words = || words(secret);
     if words().map(<[u8]>::len).sum::<usize>() < LETTERS {
         return false;
     }
@@ -124,6 +183,8 @@ fn percent_encoded(text: &str) -> Zeroizing<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{
         client::ClientId,
@@ -209,6 +270,45 @@ mod tests {
             ("9a8b7c6d5e4f", ""),
         ] {
             check(secret, text, false);
+        }
+    }
+
+    /// The search as it would be told: each part by itself.
+    fn holds_secret_slowly(text: &str, credentials: &ClientCredentials) -> bool {
+        let clear = credentials.secret().unwrap().expose();
+        let (text, secret) = (text.as_bytes(), clear.as_bytes());
+        let basic = [credentials.id().as_str().as_bytes(), b":", secret];
+        let mut windows = secret.windows(WINDOW.min(secret.len()));
+        windows.any(|window| contains(text, window))
+            || words(secret).any(|word| word.len() >= WORD && contains(text, word))
+            || holds_words(text, secret)
+            || [STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().any(|base64| {
+                contains(text, &encoded(base64, &[secret]))
+                    || contains(text, &encoded(base64, &basic))
+            })
+            || contains(text, &hexadecimal(secret))
+            || contains(text, &percent_encoded(clear))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn p42_what_is_prepared_is_found_as_if_it_were_not(
+            secret in "[abAB é&-]{1,20}",
+            from in 0..20_usize,
+            len in 0..20_usize,
+            around in "[abAB é&-]{0,12}",
+        ) {
+            let id = ClientId::new("my-id").unwrap();
+            let part: String = secret.chars().skip(from).take(len).collect();
+            let credentials = ClientCredentials::new(id, ClientSecret::new(secret).unwrap());
+            for text in [format!("{around}{part}"), format!("{part}{around}"), around] {
+                prop_assert_eq!(
+                    holds_secret(&text, &credentials),
+                    holds_secret_slowly(&text, &credentials)
+                );
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use http::{
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{echo::holds_secret, error_response::OAuthError};
+use super::{echo::Sent, error_response::OAuthError};
 use crate::{client::ClientCredentials, scope::Scopes, transport::ResponseBody};
 
 /// An access token may be this long; headers much longer are refused by the
@@ -307,10 +307,12 @@ impl Fields {
         }
         let token = text("access_token", &self.access_token)?;
         let bearer = bearer(&token)?;
-        // A scope ends up in logs: nothing secret may pass for one.
-        let may_keep = |scope: &str| scope != token && !holds_secret(scope, credentials);
         let expires_in = self.expires_in.as_ref();
         let scope = self.scope.as_ref().and_then(Scalar::text);
+        // A scope ends up in logs: nothing secret may pass for one.
+        let sent = scope.and_then(|_| Sent::of(credentials));
+        let is_echo = |scope: &str| sent.as_ref().is_some_and(|sent| sent.is_repeated_in(scope));
+        let may_keep = |scope: &str| scope != token && !is_echo(scope);
         Ok(TokenResponse {
             bearer,
             expires_in: expires_in.map_or(ExpiresIn::Unknown, ExpiresIn::read),
