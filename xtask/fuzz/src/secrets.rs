@@ -1,0 +1,98 @@
+//! Slow answers to the question whether a text repeats a secret.
+
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use bloom_auth_core::{ClientCredentials, ClientId, ClientSecret};
+
+/// So many characters of a secret in a row are too many to print.
+const WINDOW: usize = 8;
+
+/// So long a word of a secret is too long to print.
+const WORD: usize = 6;
+
+/// A client, if there is one of this id and secret.
+#[must_use]
+pub fn credentials(id: &str, secret: &str) -> Option<ClientCredentials> {
+    let secret = ClientSecret::new(secret).ok()?;
+    Some(ClientCredentials::new(ClientId::new(id).ok()?, secret))
+}
+
+/// Whether the text repeats the whole secret, in any of the forms in which servers repeat what they
+/// were sent: then it must not be printed.
+#[must_use]
+pub fn repeats(text: &[u8], credentials: &ClientCredentials) -> bool {
+    let Some(secret) = credentials.secret().map(ClientSecret::expose) else {
+        return false;
+    };
+    let basic = format!("{}:{secret}", credentials.id().as_str());
+    let hexadecimal = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let percent = secret.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    });
+    [
+        secret.to_owned(),
+        hexadecimal,
+        percent.collect(),
+        STANDARD_NO_PAD.encode(secret),
+        URL_SAFE_NO_PAD.encode(secret),
+        STANDARD_NO_PAD.encode(&basic),
+        URL_SAFE_NO_PAD.encode(&basic),
+    ]
+    .iter()
+    .any(|form| contains(text, form.as_bytes()))
+}
+
+/// Whether there is any reason to keep the text back: without one, it must not be.
+#[must_use]
+pub fn resembles(text: &[u8], credentials: &ClientCredentials) -> bool {
+    let Some(secret) = credentials.secret().map(ClientSecret::expose) else {
+        return false;
+    };
+    let secret = secret.as_bytes();
+    let mut windows = secret.windows(WINDOW.min(secret.len()));
+    let words = || {
+        let words = secret.split(|byte| !byte.is_ascii_alphanumeric());
+        words.filter(|word| !word.is_empty())
+    };
+    repeats(text, credentials)
+        || windows.any(|window| contains(text, window))
+        || words().any(|word| word.len() >= WORD && contains(text, word))
+        || words().count() > 0 && words().all(|word| contains(text, word))
+}
+
+/// In whatever case of letters.
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    (0..text.len()).any(|start| {
+        let end = start + part.len();
+        end <= text.len() && text[start..end].eq_ignore_ascii_case(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_found_and_other_texts_left_alone() {
+        let client = credentials("me", "hunter two&%").unwrap();
+        for text in [
+            "a HUNTER two&% b",
+            "hunter%20two%26%25",
+            "68756e7465722074776f2625",
+            "aHVudGVyIHR3byYl",
+            "bWU6aHVudGVyIHR3byYl",
+        ] {
+            assert!(repeats(text.as_bytes(), &client), "{text}");
+            assert!(resembles(text.as_bytes(), &client), "{text}");
+        }
+        for (text, is_alike) in [("a hunter", true), ("two", false), ("hunte", false)] {
+            assert!(!repeats(text.as_bytes(), &client), "{text}");
+            assert_eq!(resembles(text.as_bytes(), &client), is_alike, "{text}");
+        }
+    }
+}
