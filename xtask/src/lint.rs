@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::features::Features;
 use crate::tidy::{self, Rule, Snapshot};
-use crate::{Verdict, bench, packages, sys};
+use crate::{Verdict, bench, fuzz, packages, sys};
 
 /// Runs every step, whatever the others say; the summary is the last line.
 pub(crate) fn run() -> anyhow::Result<Verdict> {
@@ -86,7 +86,7 @@ impl Report {
 
 /// rustfmt; clippy, for each crate with all features that can be built here, with each alone, with
 /// the defaults and with none, as `cargo hack check --each-feature` has it; rustdoc; and whether the
-/// benchmarks compile.
+/// benchmarks and what fuzzers run compile.
 fn cargo_steps(features: &Features) -> anyhow::Result<Vec<(String, Command)>> {
     let mut steps = Vec::new();
     let mut step = |name: &str, args: &[&str]| {
@@ -132,22 +132,22 @@ fn cargo_steps(features: &Features) -> anyhow::Result<Vec<(String, Command)>> {
         rustdoc.env("RUSTDOCFLAGS", "-D warnings");
     }
     // Clippy checks all that `cargo check` does.
-    for (name, args) in [
-        ("rustfmt, benchmarks", &["fmt", "--all", "--check"][..]),
+    let clippy = ["clippy", "--workspace", "--all-targets", "--locked"];
+    let fuzz_targets = [&clippy[..], &["--features", "libfuzzer"], &deny].concat();
+    for (name, mut cargo, args) in [
+        (
+            "rustfmt, benchmarks",
+            bench::cargo(),
+            &["fmt", "--all", "--check"][..],
+        ),
         (
             "clippy, benchmarks",
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--",
-                "-D",
-                "warnings",
-            ],
+            bench::cargo(),
+            &[&clippy[..], &deny].concat(),
         ),
+        ("rustfmt, fuzzing", fuzz::cargo(), &["fmt", "--check"]),
+        ("clippy, fuzzing", fuzz::cargo(), &fuzz_targets),
     ] {
-        let mut cargo = bench::cargo();
         cargo.args(args);
         steps.push((name.to_owned(), cargo));
     }

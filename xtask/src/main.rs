@@ -15,6 +15,7 @@ mod build_cost;
 mod ci;
 mod faults;
 mod features;
+mod fuzz;
 mod instructions;
 mod lint;
 mod packages;
@@ -27,6 +28,8 @@ mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use anyhow::Context as _;
 
 /// What `cargo xtask <name>` does.
 struct Command {
@@ -149,6 +152,27 @@ const COMMANDS: &[Command] = &[
             build_cost::run(&build_cost::Config {
                 quick: options.has("--quick"),
                 release: options.has("--release"),
+            })
+        },
+    },
+    Command {
+        name: "fuzz",
+        summary: "look for inputs that break a promise of a parser, with libFuzzer",
+        flags: &[
+            Flag {
+                name: "--target=",
+                summary: "the one target to try; all of them otherwise",
+            },
+            Flag {
+                name: "--runs=",
+                summary: "how many inputs each target gets: a million otherwise",
+            },
+        ],
+        run: |options| {
+            let runs = options.value("--runs=").map(str::parse).transpose();
+            fuzz::run(&fuzz::Config {
+                target: options.value("--target=").map(str::to_owned),
+                runs: runs.context("`--runs=` takes a number")?,
             })
         },
     },

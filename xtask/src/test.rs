@@ -8,7 +8,7 @@ mod skips;
 
 use crate::features::Features;
 use crate::stream::{self, Line};
-use crate::{Verdict, faults, servers, sys};
+use crate::{Verdict, faults, fuzz, servers, sys};
 use libtest::Tally;
 use record::Record;
 
@@ -61,19 +61,24 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
     Ok(summary.verdict())
 }
 
-/// `cargo test` for the whole workspace; an error of cargo's own counts as one failed test.
+/// `cargo test` for the whole workspace, and for that of fuzzing, which replays what is kept there;
+/// an error of cargo's own counts as one failed test.
 fn run_tests(config: &Config, features: &Features) -> anyhow::Result<(Summary, Record)> {
     let mut cargo = sys::cargo();
     cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     cargo.args(features.arguments());
     cargo.args(["--color", "never"]);
-    if config.long {
-        cargo.env("BLOOM_AUTH_TEST_LONG", "1");
-    }
+    let mut replay = fuzz::cargo();
+    replay.args(["test", "--locked", "--no-fail-fast", "--color", "never"]);
     let skips = skips::folder(&skips::SKIPS)?;
     let passed = skips::folder(&skips::PASSED)?;
-    cargo.env(skips::SKIPS.variable, &skips);
-    cargo.env(skips::PASSED.variable, &passed);
+    for cargo in [&mut cargo, &mut replay] {
+        if config.long {
+            cargo.env("BLOOM_AUTH_TEST_LONG", "1");
+        }
+        cargo.env(skips::SKIPS.variable, &skips);
+        cargo.env(skips::PASSED.variable, &passed);
+    }
     let missing = if config.interop {
         let servers = interop::install()?;
         cargo.env(interop::VARIABLE, servers.folder);
@@ -87,12 +92,17 @@ fn run_tests(config: &Config, features: &Features) -> anyhow::Result<(Summary, R
 
     let mut tally = Tally::default();
     let mut targets = Vec::new();
-    let status = stream::run(&mut cargo, |line| match line {
-        Line::Stdout(line) => tally.line(line),
-        Line::Stderr(line) => targets.extend(failed_target(line).map(str::to_owned)),
-    })?;
-    tally.finish();
-    let cargo_problem = (!status.success()).then(|| status.to_string());
+    let mut cargo_problem = None;
+    for cargo in [&mut cargo, &mut replay] {
+        let status = stream::run(cargo, |line| match line {
+            Line::Stdout(line) => tally.line(line),
+            Line::Stderr(line) => targets.extend(failed_target(line).map(str::to_owned)),
+        })?;
+        tally.finish();
+        if !status.success() {
+            cargo_problem = Some(status.to_string());
+        }
+    }
     let mut summary = Summary::of_tests(&tally, &targets, cargo_problem.as_deref());
     let skips = skips::read(&skips)?;
     let record = Record::of_run(&tally, &skips, &skips::read(&passed)?);
