@@ -57,7 +57,10 @@ pub(crate) struct Cli {
     pub(crate) quiet: bool,
 }
 
+// The flags of a command are made when it is the one that was asked for: those of
+// all of them together take longer than a token that is at hand.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Print an access token
     Token(TokenArgs),
@@ -79,8 +82,9 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
-/// Settings by flag. Each has a variable (`--token-url`: `BLOOM_TOKEN_URL`) and
-/// a key in `bloom-auth.toml` (`token_url`).
+// Settings by flag. Each has a variable (`--token-url`: `BLOOM_TOKEN_URL`) and
+// a key in `bloom-auth.toml` (`token_url`). No documentation: clap would take it
+// for that of the command.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct SettingsArgs {
@@ -469,7 +473,8 @@ mod tests {
 
     #[test]
     fn s1_every_setting_but_the_secret_has_a_flag() {
-        let command = Cli::command();
+        let mut command = Cli::command();
+        command.build();
         let token = command.find_subcommand("token").unwrap();
         for setting in names::SETTINGS {
             let long = setting.flag.trim_start_matches("--");
