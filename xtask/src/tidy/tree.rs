@@ -62,6 +62,26 @@ const LIMITS: &[Limit] = &[
         most: None,
         never: &["reqwest", "hyper", "native-tls", "openssl-sys", "ring"],
     },
+    // What nobody asked for stays out: bare reqwest brings most of the rest.
+    Limit {
+        name: "bloom-auth",
+        args: &["--edges", "normal"],
+        most: Some(110),
+        never: &[
+            "bloom-auth-tower",
+            "chacha20poly1305",
+            "h2",
+            "hkdf",
+            "metrics",
+            "mockall",
+            "moka",
+            "native-tls",
+            "openssl-sys",
+            "redis",
+            "reqwest-middleware",
+            "ring",
+        ],
+    },
     Limit {
         name: "bloom-auth",
         args: &["--edges", "normal,build", "--all-features"],
