@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
-use cargo_metadata::camino::Utf8Path;
 
 use crate::{Verdict, sys, tools};
 
@@ -76,7 +75,7 @@ pub(crate) fn instructions(binary: Option<&Path>) -> anyhow::Result<Verdict> {
     let binary = match binary {
         Some(binary) => std::path::absolute(binary)?,
         // Older versions of valgrind do not survive how rustix finds the vDSO by itself.
-        None => tool_in(&target.join("valgrind"), "--cfg=rustix_use_libc")?,
+        None => tool_with(&["--features", "rustix/use-libc"])?,
     };
     let mut test = cargo();
     test.args(["test", "--release", "--locked", "--lib", "--quiet"]);
@@ -92,22 +91,19 @@ pub(crate) fn instructions(binary: Option<&Path>) -> anyhow::Result<Verdict> {
 
 /// Builds the command line tool as users have it.
 pub(crate) fn tool() -> anyhow::Result<PathBuf> {
-    tool_in(&sys::workspace()?.target_directory, "")
+    tool_with(&[])
 }
 
-fn tool_in(target: &Utf8Path, flags: &str) -> anyhow::Result<PathBuf> {
+fn tool_with(flags: &[&str]) -> anyhow::Result<PathBuf> {
     let (package, program) = TOOL;
     let mut build = sys::cargo();
-    build.env("CARGO_TARGET_DIR", target);
-    if !flags.is_empty() {
-        build.env("RUSTFLAGS", flags);
-    }
     build.args(["build", "--release", "--locked", "--package", package]);
-    build.args(["--bin", program]);
+    build.args(["--bin", program]).args(flags);
     anyhow::ensure!(
         all_succeed([build])? == Verdict::Passed,
         "`{package}` cannot be built: give the path of its program, `--binary=<path>`"
     );
+    let target = sys::workspace()?.target_directory;
     let program = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     Ok(target.join("release").join(program).into())
 }
