@@ -27,7 +27,7 @@ use serde::Deserialize;
 const ROUNDS: usize = 400;
 const ROUNDS_QUICK: usize = 4;
 
-/// Ours may take as many times the time of bare reqwest.
+/// From nothing to a token, ours may take as many times the time of bare reqwest.
 const MOST: f64 = 1.2;
 
 /// Gives the same token to everyone, and closes the connection.
@@ -76,12 +76,12 @@ fn main() -> Result<(), Problem> {
         if contacts != expected {
             return Err(format!("(connections, requests): {contacts:?}, not {expected:?}").into());
         }
-        is_good &= cold.report(&format!("cold_{scheme}"))?;
-        is_good &= next.report(&format!("next_{scheme}"))?;
+        is_good &= cold.report(&format!("cold_{scheme}"))? <= MOST;
+        next.report(&format!("next_{scheme}"))?;
     }
     // A few turns show that it runs, and no more.
     if is_measured && !is_good {
-        return Err(format!("more than {MOST} times as long as bare reqwest").into());
+        return Err(format!("cold: more than {MOST} times as long as bare reqwest").into());
     }
     Ok(())
 }
@@ -172,20 +172,20 @@ async fn post(client: &Client, server: &Server) -> Result<Answer, Problem> {
 }
 
 impl Taken {
-    /// Prints the times and what they come to; whether that is good.
-    fn report(&mut self, name: &str) -> Result<bool, Problem> {
+    /// Prints the times and how many times those of bare reqwest they are, and returns the least
+    /// of that: what only the minima or the medians show says more of the machine.
+    fn report(&mut self, name: &str) -> Result<f64, Problem> {
         let (least, median) = summary(&mut self.ours)?;
         let (bare_least, bare_median) = summary(&mut self.bare)?;
         let ratios = (least / bare_least, median / bare_median);
         println!(
             "{name:<24}{least:.1} µs, bare reqwest {bare_least:.1} µs: {:.2} times (minima of {} \
-             turns, at most {MOST}); medians {median:.1} and {bare_median:.1} µs: {:.2} times",
+             turns); medians {median:.1} and {bare_median:.1} µs: {:.2} times",
             ratios.0,
             self.ours.len(),
             ratios.1,
         );
-        // One of them alone says more of the machine.
-        Ok(ratios.0 <= MOST || ratios.1 <= MOST)
+        Ok(ratios.0.min(ratios.1))
     }
 }
 
