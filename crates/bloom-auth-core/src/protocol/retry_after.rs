@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{
-    HeaderMap,
+    HeaderMap, HeaderValue,
     header::{DATE, RETRY_AFTER},
 };
 
@@ -28,32 +28,33 @@ use http::{
 /// ```
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime, max: Duration) -> Option<Duration> {
-    let text = only(headers, RETRY_AFTER)?.trim();
-    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    let value = only(headers, RETRY_AFTER)?;
+    let digits = value.as_bytes().trim_ascii();
+    let asked = if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) {
         // Too many digits for a number is a wish for "very long".
-        text.parse().map_or(max, Duration::from_secs)
+        let seconds = str::from_utf8(digits).ok()?.parse();
+        seconds.map_or(max, Duration::from_secs)
     } else {
-        let until = httpdate::parse_http_date(text).ok()?;
-        let date = only(headers, DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        let until = date(value)?;
+        let date = only(headers, DATE).and_then(date);
         until.duration_since(date.unwrap_or(now)).ok()?
     };
     Some(asked.min(max)).filter(|asked| !asked.is_zero())
 }
 
-/// The header's text, if it is there once.
-fn only(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
+/// The header's value, if it is there once.
+fn only(headers: &HeaderMap, name: http::HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    value.to_str().ok()
+    values.next().is_none().then_some(value)
+}
+
+fn date(value: &HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const NOW: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
