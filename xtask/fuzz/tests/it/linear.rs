@@ -42,7 +42,7 @@ struct Shape {
     size: usize,
     make: fn(usize) -> Vec<u8>,
     /// Returns what takes it in, so that nothing else is measured.
-    prepare: fn(Vec<u8>) -> Box<dyn Fn()>,
+    prepare: fn(&[u8]) -> Box<dyn Fn()>,
 }
 
 const SHAPES: [Shape; 15] = [
@@ -120,7 +120,7 @@ const SHAPES: [Shape; 15] = [
         size: 1_000_000,
         make: |size| "9".repeat(size).into_bytes(),
         prepare: |text| {
-            let headers = header(RETRY_AFTER, &text);
+            let headers = header(RETRY_AFTER, text);
             Box::new(move || {
                 let max = Duration::from_secs(300);
                 let after = retry_after(&headers, SystemTime::UNIX_EPOCH, max);
@@ -145,6 +145,7 @@ const SHAPES: [Shape; 15] = [
         size: 150_000,
         make: |size| Holder::of_secret().seal(&vec![b'x'; size]),
         prepare: |sealed| {
+            let sealed = sealed.to_vec();
             let holder = Holder::of_secret();
             Box::new(move || assert!(holder.sealer.open(&holder.access, &sealed).is_err()))
         },
@@ -158,7 +159,7 @@ const SHAPES: [Shape; 15] = [
                 .collect()
         },
         prepare: |scopes| {
-            let scopes = String::from_utf8(scopes).unwrap();
+            let scopes = str::from_utf8(scopes).unwrap().to_owned();
             let sealer = Sealer::with_key([7; 32]);
             Box::new(move || {
                 let request = TokenRequest::new(Environment::sandbox(AuthVersion::V2))
@@ -179,9 +180,9 @@ fn client(secret: &str) -> ClientCredentials {
     ClientCredentials::new(id, ClientSecret::new(secret).unwrap())
 }
 
-fn token(body: Vec<u8>) -> Box<dyn Fn()> {
+fn token(body: &[u8]) -> Box<dyn Fn()> {
     assert!(body.len() <= MAX_BODY_BYTES);
-    let response = Response::new(ResponseBody::from(Bytes::from(body)));
+    let response = Response::new(ResponseBody::from(Bytes::copy_from_slice(body)));
     // As long as secrets are in use.
     let client = client(&"0123456789abcdef".repeat(4));
     Box::new(move || drop(black_box(TokenResponse::decode(&response, &client))))
@@ -191,15 +192,15 @@ fn header(name: HeaderName, value: &[u8]) -> HeaderMap {
     HeaderMap::from_iter([(name, HeaderValue::from_bytes(value).unwrap())])
 }
 
-fn www_authenticate(text: Vec<u8>) -> Box<dyn Fn()> {
-    let headers = header(WWW_AUTHENTICATE, &text);
+fn www_authenticate(text: &[u8]) -> Box<dyn Fn()> {
+    let headers = header(WWW_AUTHENTICATE, text);
     Box::new(move || drop(black_box(challenges(&headers))))
 }
 
 /// What is wrong with the cost of a shape.
 fn fault(shape: &Shape) -> Option<String> {
     let (small, large) = (shape.size / STEP, shape.size);
-    let [small, large] = [small, large].map(|size| (shape.prepare)((shape.make)(size)));
+    let [small, large] = [small, large].map(|size| (shape.prepare)(&(shape.make)(size)));
     let bytes = most_bytes(&large);
     // The shortest of several: what else happened made it longer.
     let shortest = |work: &dyn Fn()| (0..5).map(|_| processor_time(work)).min().unwrap();
@@ -266,6 +267,7 @@ fn what_grows_too_fast_is_found() {
         size: 8_000,
         make: |size| vec![b'x'; size],
         prepare: |text| {
+            let text = text.to_vec();
             Box::new(move || {
                 let count = |byte| text.iter().filter(|it| **it == byte).count();
                 black_box(text.iter().map(|byte| count(*byte)).sum::<usize>());
@@ -277,7 +279,10 @@ fn what_grows_too_fast_is_found() {
         name: "a hoard",
         size: 100_000,
         make: |size| vec![b'x'; size],
-        prepare: |text| Box::new(move || drop(black_box(text.repeat(11)))),
+        prepare: |text| {
+            let text = text.to_vec();
+            Box::new(move || drop(black_box(text.repeat(11))))
+        },
     };
     assert!(fault(&hoard).unwrap().contains("bytes"));
 }
