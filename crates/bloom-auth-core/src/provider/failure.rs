@@ -77,12 +77,20 @@ impl Failure {
     }
 
     /// How long to wait, after this attempt (from 1) of so many, before the next
-    /// one of the same fetch; `None` if there is to be none.
-    pub(crate) fn pause_after(&self, attempt: u32, attempts: u32, draw: u64) -> Option<u64> {
+    /// one of the same fetch, which has so much time left; `None` if there is to
+    /// be none.
+    pub(crate) fn pause_after(
+        &self,
+        attempt: u32,
+        attempts: u32,
+        left: u64,
+        draw: u64,
+    ) -> Option<u64> {
         let asked = self.retry_after.map_or(0, nanos);
         let again =
             self.class == Class::Passing && attempt < attempts && asked <= MAX_WAIT_IN_FETCH;
-        again.then(|| pause(attempt, draw).max(asked))
+        let pause = again.then(|| pause(attempt, draw).max(asked));
+        pause.filter(|pause| *pause < left)
     }
 
     /// Nothing was asked: there is room in the budget after this time.

@@ -15,7 +15,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
-    events,
+    answer, events,
     failure::{Class, Failure},
     flight::Progress,
     lease_poll::{LeasePoll, Turn},
@@ -29,7 +29,7 @@ use crate::{
     client::ClientCredentials,
     clock::{Timestamp, nanos},
     error::{Error, ErrorKind, chain},
-    protocol::{ExpiresIn, TokenResponse, response::wrong_content_type, retry_after::retry_after},
+    protocol::{ExpiresIn, TokenResponse, response::wrong_content_type},
     token::AccessToken,
 };
 
@@ -343,10 +343,8 @@ impl Fetch {
             drop(place);
             events::attempt_failed(self.reason, attempt, &failure);
             let draw = self.shared.entropy.draw();
-            let pause = failure
-                .pause_after(attempt, attempts, draw)
-                .filter(|pause| Instant::now() + Duration::from_nanos(*pause) < deadline);
-            let Some(pause) = pause else {
+            let left = nanos(deadline.saturating_duration_since(Instant::now()));
+            let Some(pause) = failure.pause_after(attempt, attempts, left, draw) else {
                 return Err(failure.into());
             };
             self.pause(pause).await;
@@ -402,14 +400,12 @@ impl Fetch {
         };
         self.mark();
         let received = shared.now();
-        let decoded = TokenResponse::decode(&response, &presented).map_err(|error| {
-            let (now, max) = (received.system_time(), shared.settings.max_retry_after);
-            let after = retry_after(response.headers(), now, max);
-            Failure {
+        let tag = credentials.tag();
+        let decoded = answer::read(&response, &presented, tag, &shared.settings, received)
+            .map_err(|failure| Failure {
                 refusals_elsewhere: self.refusals_elsewhere.load(Ordering::Relaxed),
-                ..Failure::of_response(error, after, credentials.tag())
-            }
-        })?;
+                ..failure
+            })?;
         if let Some(content_type) = wrong_content_type(response.headers()) {
             events::content_type_wrong(&content_type);
         }
@@ -449,20 +445,12 @@ impl Fetch {
         received: Timestamp,
     ) -> Result<(Fetched, CacheRecord), Failure> {
         let shared = &self.shared;
-        let timing = shared.settings.timing();
-        let lifetime = match response.expires_in() {
-            ExpiresIn::Seconds(seconds) => seconds.saturating_mul(SECOND),
-            ExpiresIn::Over => 0,
-            ExpiresIn::Unknown => {
-                events::lifetime_unknown(shared.settings.default_lifetime);
-                nanos(shared.settings.default_lifetime)
-            }
-        };
-        let lifetime = lifetime.min(timing.max_lifetime);
+        if response.expires_in() == ExpiresIn::Unknown {
+            events::lifetime_unknown(shared.settings.default_lifetime);
+        }
+        let lifetime = answer::lifetime(response, &shared.settings);
         let draw = shared.entropy.draw();
-        let Some(deadlines) = Deadlines::of_answer(&timing, lifetime, sent, received, draw) else {
-            return Err(Failure::later(Error::new(ErrorKind::ExpiredOnArrival)));
-        };
+        let deadlines = answer::deadlines(lifetime, &shared.settings, sent, received, draw)?;
         let scopes = response.scopes().cloned();
         if let Some(granted) = &scopes {
             let missing = shared.request.scopes().without(granted);

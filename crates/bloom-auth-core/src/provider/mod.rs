@@ -10,6 +10,7 @@
 //! - [`shared`] holds the lock. This module is the shell: it reads the clock,
 //!   and starts fetches.
 
+mod answer;
 mod assertion;
 mod backoff;
 mod budget;

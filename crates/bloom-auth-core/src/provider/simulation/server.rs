@@ -1,12 +1,23 @@
 //! The authorization server of a simulation: what it answers, and when.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{DATE, RETRY_AFTER},
+};
 
 use super::{SECOND, random::Random};
 use crate::transport::ResponseBody;
+
+const MINUTE: u64 = 60 * SECOND;
+
+/// What the server's clock shows: nothing that anybody else's does.
+const SERVER_CLOCK: u64 = 1_500_000_000;
 
 /// What comes of a token request.
 pub(super) struct Answer {
@@ -15,12 +26,60 @@ pub(super) struct Answer {
     pub(super) what: What,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum What {
-    Response(Response<ResponseBody>),
+    Response(Reply),
     /// No connection.
     Refused,
     /// No answer, ever.
     Silence,
+}
+
+/// A response in short.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Reply {
+    /// The token with this number, and its lifetime in seconds.
+    Token(u64, u64),
+    Unavailable,
+    /// 429 and a `Retry-After` of so many seconds.
+    TooMany(u64),
+    /// The same as a date, by a clock of the server's own.
+    TooManyUntil(u64),
+}
+
+impl Reply {
+    pub(super) fn response(self) -> Response<ResponseBody> {
+        let (status, body) = match self {
+            Self::Token(number, lifetime) => {
+                let body = format!(
+                    r#"{{"access_token":"t{number}","token_type":"Bearer","expires_in":{lifetime}}}"#
+                );
+                (StatusCode::OK, body)
+            }
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+            Self::TooMany(_) | Self::TooManyUntil(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, String::new())
+            }
+        };
+        let mut response = Response::new(ResponseBody::from(Bytes::from(body)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        match self {
+            Self::TooMany(wait) => {
+                headers.insert(RETRY_AFTER, wait.into());
+            }
+            Self::TooManyUntil(wait) => {
+                let date = |seconds| {
+                    let date = UNIX_EPOCH + Duration::from_secs(SERVER_CLOCK + seconds);
+                    HeaderValue::from_str(&httpdate::fmt_http_date(date)).unwrap()
+                };
+                headers.insert(DATE, date(0));
+                headers.insert(RETRY_AFTER, date(wait));
+            }
+            Self::Token(..) | Self::Unavailable => {}
+        }
+        response
+    }
 }
 
 /// What the server does instead of its work.
@@ -36,6 +95,9 @@ pub(super) enum Trouble {
     /// Only so many requests in a minute are not; `Retry-After` tells when the
     /// next minute begins.
     Quota(usize),
+    /// None is granted until it is over, and the date at which the next minute
+    /// begins is given to all.
+    Window,
     /// Answers take ten times as long.
     Slow,
 }
@@ -47,6 +109,9 @@ pub(super) struct Server {
     pub(super) trouble: Option<(Range<u64>, Trouble)>,
     /// The minute and how many requests of it were granted.
     granted: (u64, usize),
+    /// Whether each token is another one, which only those who share a cache
+    /// could tell.
+    pub(super) tokens_differ: bool,
     tokens: u64,
 }
 
@@ -58,6 +123,7 @@ impl Server {
             latency: SECOND / 20..SECOND / 2,
             trouble: None,
             granted: (0, 0),
+            tokens_differ: false,
             tokens: 0,
         }
     }
@@ -74,21 +140,25 @@ impl Server {
             Some((time, trouble)) if time.contains(&now) => Some(*trouble),
             _ => None,
         };
+        let reply = |reply| (after, What::Response(reply));
         let (after, what) = match trouble {
             Some(Trouble::Refuses) => (SECOND / 1000, What::Refused),
             Some(Trouble::Silent) => (0, What::Silence),
-            Some(Trouble::Unavailable) => (after, unavailable()),
-            Some(Trouble::BrownOut(percent)) if random.happens(percent) => (after, unavailable()),
-            Some(Trouble::TooMany(wait)) => (after, too_many(wait)),
-            Some(Trouble::Quota(most)) => (after, self.within(most, now, after)),
-            Some(Trouble::Slow) => (10 * after, self.token()),
-            Some(Trouble::BrownOut(_)) | None => (after, self.token()),
+            Some(Trouble::Unavailable) => reply(Reply::Unavailable),
+            Some(Trouble::BrownOut(percent)) if random.happens(percent) => {
+                reply(Reply::Unavailable)
+            }
+            Some(Trouble::TooMany(wait)) => reply(Reply::TooMany(wait)),
+            Some(Trouble::Quota(most)) => reply(self.within(most, now, after)),
+            Some(Trouble::Window) => reply(Reply::TooManyUntil(left_of_minute(now + after))),
+            Some(Trouble::Slow) => (10 * after, What::Response(self.token())),
+            Some(Trouble::BrownOut(_)) | None => reply(self.token()),
         };
         Answer { after, what }
     }
 
-    fn within(&mut self, most: usize, now: u64, after: u64) -> What {
-        let minute = now / (60 * SECOND);
+    fn within(&mut self, most: usize, now: u64, after: u64) -> Reply {
+        let minute = now / MINUTE;
         if self.granted.0 != minute {
             self.granted = (minute, 0);
         }
@@ -96,34 +166,19 @@ impl Server {
             self.granted.1 += 1;
             return self.token();
         }
-        let left = ((minute + 1) * 60 * SECOND).saturating_sub(now + after);
-        too_many(left.div_ceil(SECOND).max(1))
+        let left = ((minute + 1) * MINUTE).saturating_sub(now + after);
+        Reply::TooMany(left.div_ceil(SECOND).max(1))
     }
 
-    fn token(&mut self) -> What {
-        self.tokens += 1;
-        let body = format!(
-            r#"{{"access_token":"t{}","token_type":"Bearer","expires_in":{}}}"#,
-            self.tokens, self.lifetime
-        );
-        What::Response(Response::new(ResponseBody::from(Bytes::from(body))))
+    fn token(&mut self) -> Reply {
+        if self.tokens_differ {
+            self.tokens += 1;
+        }
+        Reply::Token(self.tokens, self.lifetime)
     }
 }
 
-fn unavailable() -> What {
-    status(StatusCode::SERVICE_UNAVAILABLE)
-}
-
-fn too_many(wait: u64) -> What {
-    let mut what = status(StatusCode::TOO_MANY_REQUESTS);
-    if let What::Response(response) = &mut what {
-        response.headers_mut().insert(RETRY_AFTER, wait.into());
-    }
-    what
-}
-
-fn status(status: StatusCode) -> What {
-    let mut response = Response::new(ResponseBody::new());
-    *response.status_mut() = status;
-    What::Response(response)
+/// In whole seconds, and no less.
+fn left_of_minute(now: u64) -> u64 {
+    (MINUTE - now % MINUTE).div_ceil(SECOND)
 }

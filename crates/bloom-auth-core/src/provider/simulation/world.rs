@@ -1,16 +1,17 @@
 //! A fleet that asks for tokens, and what became of it.
 
+use std::collections::HashMap;
+
 use super::{
     SECOND,
     random::{Queue, Random},
-    server::{Answer, Server, What},
+    server::{Answer, Reply, Server, What},
 };
 use crate::{
     client::{ClientCredentials, ClientId, ClientSecret},
     clock::{Timestamp, nanos},
-    error::{Error, ErrorKind},
-    protocol::{ExpiresIn, TokenResponse, retry_after::retry_after},
     provider::{
+        answer,
         failure::Failure,
         settings::Settings,
         state::{Ask, Decision, Held, Origin, State},
@@ -73,11 +74,13 @@ struct Flight {
     deadline: u64,
     /// Where in the log its last request is.
     sent: usize,
-    answer: Option<What>,
+    answer: What,
 }
 
 struct Client {
     state: State,
+    /// What its wall clock shows at the beginning.
+    wall: u64,
     /// Between two callers.
     period: u64,
     flight: Option<Flight>,
@@ -96,8 +99,39 @@ pub(super) struct World {
     queue: Queue<Event>,
     clients: Vec<Client>,
     server: Server,
-    settings: Settings,
+    pub(super) settings: Settings,
+    pub(super) rules: Rules,
+    /// By how much clocks may be wrong, in seconds.
+    pub(super) wrong_clocks: u64,
+    clocks: Random,
     credentials: ClientCredentials,
+    /// What replies were read as, for it is the same every time.
+    read: HashMap<Reply, Result<(AccessToken, u64), Failure>>,
+}
+
+/// Rules of the engine that can be broken, to see that it would be noticed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// What is drawn differs.
+    pub(super) jitter: bool,
+    /// After a failure there is a wait.
+    pub(super) backoff: bool,
+    /// The server's wish is heard.
+    pub(super) retry_after: bool,
+    /// How often each request is sent: more than once if a layer below tries
+    /// again too.
+    pub(super) sends: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            jitter: true,
+            backoff: true,
+            retry_after: true,
+            sends: 1,
+        }
+    }
 }
 
 impl World {
@@ -114,7 +148,11 @@ impl World {
             clients: Vec::new(),
             server,
             settings: Settings::default(),
+            rules: Rules::default(),
+            wrong_clocks: 0,
+            clocks: Random::new(!seed),
             credentials: ClientCredentials::new(id, secret),
+            read: HashMap::new(),
         }
     }
 
@@ -124,8 +162,10 @@ impl World {
         for _ in 0..processes {
             let first = self.now + self.random.between(0, SECOND - 1);
             self.queue.add(first, Event::Ask(self.clients.len()));
+            let wrong = self.wrong_clocks * SECOND;
             self.clients.push(Client {
                 state: State::default(),
+                wall: START - wrong + self.clocks.between(0, 2 * wrong),
                 period,
                 flight: None,
                 waiting: Vec::new(),
@@ -149,17 +189,16 @@ impl World {
 
     /// How many processes have no token that they can serve.
     pub(super) fn without_token(&self) -> usize {
-        let now = moment(self.now);
         let has_token = |client: &&Client| {
-            let held = client.state.held();
+            let (held, now) = (client.state.held(), client.moment(self.now));
             held.is_none_or(|held| held.deadlines.freshness(now) == Freshness::Expired)
         };
         self.clients.iter().filter(has_token).count()
     }
 
     fn ask(&mut self, id: usize) {
-        let now = moment(self.now);
         let client = &mut self.clients[id];
+        let now = client.moment(self.now);
         let starts = match client.state.decide(now, Ask::Usable) {
             Decision::Serve(_) => {
                 self.gets.at_once += 1;
@@ -193,7 +232,7 @@ impl World {
                 attempt: 0,
                 deadline: self.now + nanos(self.settings.fetch_timeout),
                 sent: 0,
-                answer: None,
+                answer: What::Silence,
             });
             self.attempt(id);
         }
@@ -202,8 +241,8 @@ impl World {
     /// When the next caller asks who may get another decision than this one
     /// got. Those between are counted.
     fn next_ask(&mut self, id: usize) -> u64 {
-        let now = moment(self.now);
         let client = &self.clients[id];
+        let now = client.moment(self.now);
         let next = self.now + client.period;
         let held = client
             .state
@@ -230,36 +269,52 @@ impl World {
         next + skipped * client.period
     }
 
+    /// What the engine draws.
+    fn draw(&mut self) -> u64 {
+        let draw = self.random.draw();
+        if self.rules.jitter {
+            draw
+        } else {
+            u64::MAX / 2
+        }
+    }
+
     fn attempt(&mut self, id: usize) {
-        let Answer { after, what } = self.server.answer(self.now, &mut self.random);
         let flight = self.clients[id].flight.as_mut().unwrap();
         flight.attempt += 1;
         let limit = (self.now + nanos(self.settings.attempt_timeout)).min(flight.deadline);
-        let (ended_at, what) = match what {
-            What::Response(_) | What::Refused if self.now + after < limit => {
-                (self.now + after, what)
-            }
-            _ => (limit, What::Silence),
-        };
-        flight.answer = Some(what);
+        let mut ended_at = self.now;
         flight.sent = self.log.len();
-        self.log.push(Sent {
-            at: self.now,
-            client: id,
-            fetch: flight.generation,
-            attempt: flight.attempt,
-            ended_at,
-            got_token: false,
-        });
+        for _ in 0..self.rules.sends {
+            let Answer { after, what } = self.server.answer(self.now, &mut self.random);
+            (ended_at, flight.answer) = match what {
+                What::Response(_) | What::Refused if self.now + after < limit => {
+                    (self.now + after, what)
+                }
+                _ => (limit, What::Silence),
+            };
+            self.log.push(Sent {
+                at: self.now,
+                client: id,
+                fetch: flight.generation,
+                attempt: flight.attempt,
+                ended_at,
+                got_token: false,
+            });
+            if matches!(what, What::Response(Reply::Token(..))) {
+                break;
+            }
+        }
         self.queue.add(ended_at, Event::End(id));
     }
 
     fn end(&mut self, id: usize) {
-        let mut flight = self.clients[id].flight.take().unwrap();
-        let sent_at = self.log[flight.sent].at;
-        let now = moment(self.now);
-        let draw = self.random.draw();
-        let result = self.read(flight.answer.take(), moment(sent_at), draw);
+        let flight = self.clients[id].flight.take().unwrap();
+        let client = &self.clients[id];
+        let sent_at = client.moment(self.log[flight.sent].at);
+        let now = client.moment(self.now);
+        let draw = self.draw();
+        let result = self.read(flight.answer, sent_at, now, draw);
         let client = &mut self.clients[id];
         match result {
             Ok((token, deadlines)) => {
@@ -273,58 +328,69 @@ impl World {
                 self.gets.waited += client.waiting.len() as u64;
                 client.waiting.clear();
             }
-            Err(failure) => {
-                let pause = failure.pause_after(flight.attempt, flight.attempts, draw);
-                let again_at = pause.map(|pause| self.now + pause);
-                if let Some(again_at) = again_at.filter(|at| *at < flight.deadline) {
+            Err(mut failure) => {
+                if !self.rules.retry_after {
+                    failure.retry_after = None;
+                }
+                let left = flight.deadline.saturating_sub(self.now);
+                let pause = failure.pause_after(flight.attempt, flight.attempts, left, draw);
+                if let Some(pause) = pause {
                     client.flight = Some(flight);
-                    self.queue.add(again_at, Event::Attempt(id));
+                    self.queue.add(self.now + pause, Event::Attempt(id));
                     return;
                 }
-                let draw = self.random.draw();
-                client.state.failed(flight.generation, failure, now, draw);
+                let draw = self.draw();
+                let client = &mut self.clients[id];
+                // One that is long over makes nobody wait.
+                let long_ago = client.moment(0);
+                let failed_at = if self.rules.backoff { now } else { long_ago };
+                let generation = flight.generation;
+                client.state.failed(generation, failure, failed_at, draw);
                 for asked_at in client.waiting.drain(..) {
                     self.gets.fail(1, asked_at);
                 }
             }
         }
+        let client = &mut self.clients[id];
         client.state.let_go(flight.generation);
         drop(client.state.take_discarded());
     }
 
     /// As a fetch reads an answer.
     fn read(
-        &self,
-        answer: Option<What>,
+        &mut self,
+        answer: What,
         sent: Timestamp,
+        received: Timestamp,
         draw: u64,
     ) -> Result<(AccessToken, Deadlines), Failure> {
-        let received = moment(self.now);
-        let response = match answer {
-            Some(What::Response(response)) => response,
-            Some(What::Refused) => {
+        let reply = match answer {
+            What::Response(reply) => reply,
+            What::Refused => {
                 return Err(Failure::of_transport(TransportErrorKind::Connect.into()));
             }
-            Some(What::Silence) | None => return Err(Failure::timeout()),
+            What::Silence => return Err(Failure::timeout()),
         };
-        let decoded = TokenResponse::decode(&response, &self.credentials).map_err(|error| {
-            let max = self.settings.max_retry_after;
-            let after = retry_after(response.headers(), received.system_time(), max);
-            Failure::of_response(error, after, self.credentials.tag())
-        })?;
-        let ExpiresIn::Seconds(lifetime) = decoded.expires_in() else {
-            panic!("the server names the lifetime");
-        };
-        let timing = self.settings.timing();
-        let deadlines = Deadlines::of_answer(&timing, lifetime * SECOND, sent, received, draw)
-            .ok_or_else(|| Failure::later(Error::new(ErrorKind::ExpiredOnArrival)))?;
-        let expires_at = deadlines.expires_at.wall;
-        let token = AccessToken::new(decoded.bearer().clone(), expires_at, None);
+        let (settings, credentials) = (&self.settings, &self.credentials);
+        let read = self.read.entry(reply).or_insert_with(|| {
+            let (response, tag) = (reply.response(), credentials.tag());
+            let response = answer::read(&response, credentials, tag, settings, received)?;
+            let lifetime = answer::lifetime(&response, settings);
+            let token = AccessToken::new(response.bearer().clone(), u64::MAX, None);
+            Ok((token, lifetime))
+        });
+        let (token, lifetime) = read.clone()?;
+        let deadlines = answer::deadlines(lifetime, settings, sent, received, draw)?;
         Ok((token, deadlines))
     }
 }
 
-/// Both clocks at a moment of the simulation.
-fn moment(now: u64) -> Timestamp {
-    Timestamp::new(1_000 * SECOND + now, 1_000_000_000 * SECOND + now)
+/// What clocks show at the beginning, if they are right.
+const START: u64 = 1_000_000_000 * SECOND;
+
+impl Client {
+    /// Both its clocks at a moment of the simulation.
+    fn moment(&self, now: u64) -> Timestamp {
+        Timestamp::new(1_000 * SECOND + now, self.wall + now)
+    }
 }
