@@ -5,6 +5,8 @@
 //! due, what a failure means and how long to wait after it. The shell around
 //! them, with its tasks and clocks, has tests of its own.
 
+mod bounds;
+mod figures;
 mod fleet;
 mod random;
 mod server;
@@ -16,9 +18,9 @@ use super::timing::share;
 const SECOND: u64 = 1_000_000_000;
 
 use self::{
-    random::with_seeds,
+    figures::{Bound, Figure, judge, with_seeds},
     server::{Server, Trouble},
-    world::{Sent, World},
+    world::{Rules, Sent, World},
 };
 
 /// The most requests in any span of so many seconds, of those that were sent

@@ -57,27 +57,3 @@ impl<E: Ord> Queue<E> {
         Some((at, event))
     }
 }
-
-/// Says which seed it was if the check of it fails.
-struct Told(u64);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the simulation with seed {} failed", self.0);
-        }
-    }
-}
-
-/// Runs a check with some seeds, always the same ones.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "set by `cargo xtask test --long`"
-)]
-pub(super) fn with_seeds(check: impl Fn(u64)) {
-    let is_long = std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some();
-    for seed in 1..=if is_long { 10 } else { 1 } {
-        let _told = Told(seed);
-        check(seed);
-    }
-}
