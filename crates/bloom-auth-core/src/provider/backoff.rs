@@ -25,9 +25,20 @@ pub(crate) fn pause(attempt: u32, draw: u64) -> u64 {
 
 /// Between the `n`th failed fetch in a row (from 1) and the next: 2 s
 /// doubling to 60 s, of which at least half.
-pub(crate) fn backoff(failures: u32, draw: u64) -> u64 {
-    let whole = doubled(FIRST_BACKOFF, failures, MAX_BACKOFF);
+///
+/// Of the longest wait goes off what the failed request took, up to half of it:
+/// those whom a silent server keeps waiting then find out that it is back as
+/// soon as those whom it refuses at once.
+pub(crate) fn backoff(failures: u32, took: u64, draw: u64) -> u64 {
+    let longest = MAX_BACKOFF - took.min(MAX_BACKOFF / 2);
+    let whole = doubled(FIRST_BACKOFF, failures, longest);
     whole - share(whole / 2, draw)
+}
+
+/// What the server asked for, and up to half as much on top, 30 s at most: those
+/// who were told the same moment do not all come back in it.
+pub(crate) fn patience(asked: u64, draw: u64) -> u64 {
+    asked.saturating_add(share((asked / 2).min(MAX_BACKOFF / 2), draw))
 }
 
 /// After the `n`th refusal in a row (from 1): 1 s doubling to 5 min.
@@ -63,9 +74,45 @@ mod tests {
         for (nth, pause_max, backoff_max, denied) in rows {
             assert_eq!(seconds(pause(nth, u64::MAX)), pause_max, "{nth}");
             assert_eq!(pause(nth, 0), 0, "{nth}");
-            assert_eq!(seconds(backoff(nth, 0)), backoff_max, "{nth}");
-            assert_eq!(seconds(backoff(nth, u64::MAX)), backoff_max / 2.0, "{nth}");
+            assert_eq!(seconds(backoff(nth, 0, 0)), backoff_max, "{nth}");
+            assert_eq!(
+                seconds(backoff(nth, 0, u64::MAX)),
+                backoff_max / 2.0,
+                "{nth}"
+            );
             assert_eq!(seconds(denial(nth)), denied, "{nth}");
         }
+    }
+
+    #[test]
+    fn f3_what_a_request_took_goes_off_the_longest_wait() {
+        for (failures, took, draw, wait) in [
+            // In whole seconds: 60 s, or 30 s with the most jitter.
+            (9, 0, 0, 60),
+            (9, 10, 0, 50),
+            (9, 10, u64::MAX, 25),
+            // Half is left, however long it took.
+            (9, 30, 0, 30),
+            (9, 300, 0, 30),
+            (9, 300, u64::MAX, 15),
+            (9, u64::MAX / SECOND, 0, 30),
+            // Nothing goes off a shorter wait.
+            (1, 10, 0, 2),
+            (5, 10, 0, 32),
+            (5, 300, 0, 30),
+        ] {
+            let got = backoff(failures, took * SECOND, draw) / SECOND;
+            assert_eq!(got, wait, "{failures} {took} {draw}");
+        }
+    }
+
+    #[test]
+    fn f7_those_who_are_told_one_moment_do_not_all_come_back_in_it() {
+        for (asked, most) in [(0, 0), (10, 15), (60, 90), (300, 330)] {
+            let (asked, most) = (asked * SECOND, most * SECOND);
+            assert_eq!(patience(asked, 0), asked);
+            assert_eq!(patience(asked, u64::MAX), most);
+        }
+        assert_eq!(patience(u64::MAX, u64::MAX), u64::MAX);
     }
 }

@@ -153,7 +153,9 @@ impl TokenProviderBuilder {
         self
     }
 
-    /// Sets the longest `Retry-After` that is obeyed: 5 min by default.
+    /// Sets the longest `Retry-After` that is obeyed: 5 min by default. Up to half
+    /// as much is waited on top, 30 s at most, so that a fleet which was told the
+    /// same moment does not come back in it.
     pub fn max_retry_after(mut self, max: Duration) -> Self {
         self.settings.max_retry_after = max;
         self

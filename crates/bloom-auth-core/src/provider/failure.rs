@@ -21,6 +21,8 @@ pub(crate) struct Failure {
     pub(crate) class: Class,
     /// What the server asked for, clamped.
     pub(crate) retry_after: Option<Duration>,
+    /// How long the request took that failed, in nanoseconds.
+    pub(crate) took: u64,
     /// How many refusals in a row others who share the cache have met.
     pub(crate) refusals_elsewhere: u32,
 }
@@ -47,6 +49,7 @@ impl Failure {
             error,
             class: Class::Later,
             retry_after: None,
+            took: 0,
             refusals_elsewhere: 0,
         }
     }
@@ -63,6 +66,7 @@ impl Failure {
             error: Error::with_source(kind, source),
             class: Class::RefusedElsewhere(tag),
             retry_after: Some(left),
+            took: 0,
             refusals_elsewhere: refusal.refusals(),
         }
     }
@@ -107,6 +111,7 @@ impl Failure {
             error: Error::new(ErrorKind::Timeout),
             class: Class::Passing,
             retry_after: None,
+            took: 0,
             refusals_elsewhere: 0,
         }
     }
@@ -126,6 +131,7 @@ impl Failure {
             error: Error::with_source(kind, error),
             class,
             retry_after: None,
+            took: 0,
             refusals_elsewhere: 0,
         }
     }
@@ -146,6 +152,7 @@ impl Failure {
             error: Error::with_source(kind, error),
             class,
             retry_after,
+            took: 0,
             refusals_elsewhere: 0,
         }
     }

@@ -335,9 +335,13 @@ impl Fetch {
         let mut attempt = 1;
         loop {
             self.still_current()?;
+            let began = self.shared.now();
             let failure = match self.attempt(credentials, attempt, deadline).await {
                 Ok(token) => return Ok(token),
-                Err(failure) => failure,
+                Err(failure) => Failure {
+                    took: self.shared.now().since(began),
+                    ..failure
+                },
             };
             // Others may ask meanwhile.
             drop(place);

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{
-    backoff::{MAX_ATTEMPTS, backoff, denial},
+    backoff::{MAX_ATTEMPTS, backoff, denial, patience},
     failure::{Class, Failure},
     timing::{Deadlines, Freshness, share},
     tombstones::Tombstones,
@@ -289,7 +289,7 @@ impl State {
                 asked
             }
             Class::Passing | Class::Later => {
-                let wait = self.wait_after_trouble(asked, now, draw);
+                let wait = self.wait_after_trouble(asked, failure.took, now, draw);
                 let backoff = self.backoff.replace(Hold {
                     until: now.monotonic.saturating_add(wait),
                     error: failure.error.clone(),
@@ -365,8 +365,8 @@ impl State {
     /// The backoff; or, if the token at hand would be gone by then, one last
     /// try at a random moment in the second half of the time that it has,
     /// unless the server asked for more patience.
-    fn wait_after_trouble(&mut self, asked: u64, now: Timestamp, draw: u64) -> u64 {
-        let wait = backoff(self.failures, draw).max(asked);
+    fn wait_after_trouble(&mut self, asked: u64, took: u64, now: Timestamp, draw: u64) -> u64 {
+        let wait = backoff(self.failures, took, draw).max(patience(asked, draw));
         let Some(held) = &self.held else { return wait };
         let unusable_at = held.deadlines.unusable_at;
         let left = (unusable_at.monotonic.saturating_sub(now.monotonic))

@@ -5,8 +5,8 @@ use super::{
     SECOND, Sent, Server, Trouble, World, by_client, check_attempts, peak, sent, with_seeds,
 };
 
-/// The longest time between two fetches that failed, and the shortest one once
-/// it has grown that long: the backoff and its jitter.
+/// The longest time from one fetch that failed to the next, and the shortest one
+/// once it has grown that long: the backoff and its jitter.
 const BACKOFF: u64 = 60;
 const LEAST_BACKOFF: u64 = 30;
 
@@ -46,7 +46,7 @@ fn outage(seed: u64, trouble: Trouble, starts_at: u64) {
     // one exception is the last try before a token's end.
     let exceptions = usize::from(starts_at < begin);
     for fetches in failed_since(begin, &world.log) {
-        let is_short = |pair: &&[Sent]| pair[1].at - pair[0].ended_at < LEAST_BACKOFF * SECOND;
+        let is_short = |pair: &&[Sent]| pair[1].at - pair[0].at < LEAST_BACKOFF * SECOND;
         let grown = &fetches[usize::try_from(GROWN_AFTER).unwrap() - 1..];
         let short = grown.windows(2).filter(is_short).count();
         assert!(short <= exceptions, "{short} too soon: {fetches:?}");
@@ -207,7 +207,7 @@ fn f8_after_a_failure_one_request_probes() {
             let mut backoff = 1;
             for pair in fetches[0].windows(2) {
                 assert_eq!(pair[1].attempt, 1);
-                let wait = pair[1].at - pair[0].ended_at;
+                let wait = pair[1].at - pair[0].at;
                 assert!(wait >= backoff * SECOND, "{pair:?}");
                 backoff = (2 * backoff).min(LEAST_BACKOFF);
             }

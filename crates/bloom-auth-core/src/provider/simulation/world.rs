@@ -329,6 +329,7 @@ impl World {
                 client.waiting.clear();
             }
             Err(mut failure) => {
+                failure.took = now.since(sent_at);
                 if !self.rules.retry_after {
                     failure.retry_after = None;
                 }

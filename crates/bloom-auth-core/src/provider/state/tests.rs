@@ -26,6 +26,7 @@ fn failure(kind: ErrorKind, class: Class, asked: u64) -> Failure {
         error: Error::new(kind),
         class,
         retry_after: (asked > 0).then(|| Duration::from_secs(asked)),
+        took: 0,
         refusals_elsewhere: 0,
     }
 }
