@@ -20,6 +20,7 @@ mod instructions;
 mod lint;
 mod packages;
 mod servers;
+mod simulate;
 mod stream;
 mod sys;
 mod test;
@@ -173,6 +174,27 @@ const COMMANDS: &[Command] = &[
             fuzz::run(&fuzz::Config {
                 target: options.value("--target=").map(str::to_owned),
                 runs: runs.context("`--runs=` takes a number")?,
+            })
+        },
+    },
+    Command {
+        name: "simulate",
+        summary: "play fleets in virtual time, optimized and with 1,000 seeds, and print what they were held to",
+        flags: &[
+            Flag {
+                name: "--seeds=",
+                summary: "how many seeds, from 1 on",
+            },
+            Flag {
+                name: "--seed=",
+                summary: "play this one alone, which another run has named",
+            },
+        ],
+        run: |options| {
+            let number = |flag| options.value(flag).map(str::parse).transpose();
+            simulate::run(&simulate::Config {
+                seeds: number("--seeds=")?.unwrap_or(simulate::SEEDS),
+                seed: number("--seed=")?,
             })
         },
     },

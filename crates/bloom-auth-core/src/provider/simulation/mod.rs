@@ -1,15 +1,20 @@
 //! Fleets in virtual time: what many clients do to one server, and what their
 //! callers notice of its trouble.
 //!
-//! It plays the engine's pure parts alone: what is decided, when a token is
-//! due, what a failure means and how long to wait after it. The shell around
-//! them, with its tasks and clocks, has tests of its own.
+//! The largest fleets play the engine's pure parts alone: what is decided, when a
+//! token is due, what an answer is worth, and how long to wait after a failure.
+//! Smaller ones are whole engines on a paused clock, with a cache that they
+//! share; that the two ask equally often is a test too.
 
 mod bounds;
+mod engines;
 mod figures;
 mod fleet;
 mod random;
 mod server;
+mod shared;
+mod sharing;
+mod storm;
 mod trouble;
 mod world;
 
@@ -18,7 +23,7 @@ use super::timing::share;
 const SECOND: u64 = 1_000_000_000;
 
 use self::{
-    figures::{Bound, Figure, judge, with_seeds},
+    figures::{Figure, judge, with_seeds},
     server::{Server, Trouble},
     world::{Rules, Sent, World},
 };
