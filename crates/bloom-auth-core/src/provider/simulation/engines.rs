@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use tokio::{
     runtime::Builder,
+    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -180,7 +181,7 @@ impl Engines {
                 outcome: Outcome::default(),
                 ends: Vec::new(),
             }));
-            let mut processes = Vec::new();
+            let mut processes = JoinSet::new();
             for client in 0..self.processes {
                 let place = Place {
                     world: Arc::clone(&world),
@@ -192,7 +193,7 @@ impl Engines {
                 let first = random.between(0, self.period * SECOND - 1);
                 let first = began + Duration::from_nanos(first);
                 let period = Duration::from_secs(self.period);
-                processes.push(tokio::spawn(async move {
+                processes.spawn(async move {
                     let mut next = first;
                     while next < end {
                         sleep_until(next).await;
@@ -202,13 +203,12 @@ impl Engines {
                         }
                         next = (next + period).max(Instant::now());
                     }
-                }));
+                });
             }
-            for process in processes {
-                process.await.unwrap();
+            while let Some(process) = processes.join_next().await {
+                process.unwrap();
             }
-            let outcome = std::mem::take(&mut world.lock().unwrap().outcome);
-            outcome
+            std::mem::take(&mut world.lock().unwrap().outcome)
         })
     }
 
