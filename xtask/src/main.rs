@@ -18,6 +18,7 @@ mod features;
 mod fuzz;
 mod instructions;
 mod lint;
+mod mutants;
 mod packages;
 mod servers;
 mod simulate;
@@ -199,6 +200,26 @@ const COMMANDS: &[Command] = &[
         },
     },
     Command {
+        name: "mutants",
+        summary: "change the code in many small ways, and say which of them no library test notices",
+        flags: &[
+            Flag {
+                name: "--file=",
+                summary: "a file or folder, from the root; otherwise the modules where mistakes cost most",
+            },
+            Flag {
+                name: "--again",
+                summary: "test those too that have a verdict from before",
+            },
+        ],
+        run: |options| {
+            mutants::run(&mutants::Config {
+                file: options.value("--file=").map(str::to_owned),
+                again: options.has("--again"),
+            })
+        },
+    },
+    Command {
         name: "ci",
         summary: "run lint, then instructions, then test --interop, and hold the table of faults against it: what the workflow runs",
         flags: &[],
@@ -269,7 +290,17 @@ fn parse(args: &[String]) -> Result<Request, String> {
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         return Err(format!("there is no command `{name}`"));
     };
-    for given in flags {
+    let mut options = Options::default();
+    let mut flags = flags.iter();
+    while let Some(given) = flags.next() {
+        // `--file a` is `--file=a`.
+        let assigned = format!("{given}=");
+        let given = if command.flags.iter().any(|flag| flag.name == assigned) {
+            let value = flags.next().map_or("", String::as_str);
+            format!("{assigned}{value}")
+        } else {
+            given.clone()
+        };
         let is_given = |flag: &Flag| match given.strip_prefix(flag.name) {
             Some("") => !flag.name.ends_with('='),
             Some(_) => flag.name.ends_with('='),
@@ -278,8 +309,9 @@ fn parse(args: &[String]) -> Result<Request, String> {
         if !command.flags.iter().any(is_given) {
             return Err(format!("`{name}` does not take `{given}`"));
         }
+        options.0.push(given);
     }
-    Ok(Request::Run(command, Options(flags.to_vec())))
+    Ok(Request::Run(command, options))
 }
 
 fn help() -> String {
@@ -341,6 +373,11 @@ mod tests {
         };
         assert!(options.has("--peers"));
         assert_eq!(options.value("--binary="), Some("a/b=c"));
+        let Ok(Request::Run(_, options)) = request("mutants --file a/b.rs --again") else {
+            panic!("`mutants` takes a path");
+        };
+        assert!(options.has("--again"));
+        assert_eq!(options.value("--file="), Some("a/b.rs"));
         assert_eq!(Options::default().value("--binary="), None);
     }
 

@@ -1,5 +1,5 @@
-//! Programs in other languages, installed by the clients of their own registries into the target
-//! directory, in pinned versions.
+//! Programs of others, installed by the clients of their own registries into the target directory,
+//! in pinned versions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,6 +61,21 @@ pub(crate) fn pip(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
         run(&mut pip)
     })?;
     Ok(python)
+}
+
+/// Installs a program from crates.io, and returns its path. That compiles it, which takes minutes.
+pub(crate) fn cargo(name: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let folder = folder()?.join(name);
+    install(&folder, version, || {
+        println!("installing {name} {version} into {}", folder.display());
+        let mut cargo = sys::cargo();
+        cargo.args(["install", "--locked", "--quiet", "--root"]);
+        cargo.arg(&folder);
+        cargo.arg(format!("{name}@{version}"));
+        run(&mut cargo)
+    })?;
+    let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    Ok(folder.join("bin").join(program))
 }
 
 /// Copies a file that may have changed since.
