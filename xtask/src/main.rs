@@ -13,6 +13,7 @@
 mod bench;
 mod build_cost;
 mod ci;
+mod coverage;
 mod faults;
 mod features;
 mod fuzz;
@@ -220,6 +221,12 @@ const COMMANDS: &[Command] = &[
         },
     },
     Command {
+        name: "coverage",
+        summary: "count the lines of the core that its tests run",
+        flags: &[],
+        run: |_| coverage::run(),
+    },
+    Command {
         name: "ci",
         summary: "run lint, then instructions, then test --interop, and hold the table of faults against it: what the workflow runs",
         flags: &[],
@@ -252,6 +259,9 @@ impl Options {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = coverage::wrap() {
+        return code;
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (command, options) = match parse(&args) {
         Ok(Request::Run(command, options)) => (command, options),

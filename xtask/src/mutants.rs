@@ -33,6 +33,9 @@ const MODULES: &[&str] = &[
     "crates/bloom-auth-core/src/protocol",
 ];
 
+/// What shows only in requests that are sent: the integration tests of this name are run as well.
+const SENT: (&str, &str) = ("crates/bloom-auth-core/src/bearer", "bearer::");
+
 /// The least share of mutants that has to be caught, in percent.
 const LEAST: usize = 90;
 
@@ -199,7 +202,9 @@ impl<'a> Run<'a> {
         // On a busy machine the first run says little about the others.
         command.args(["--minimum-test-timeout", "120"]);
         command.args(["--cargo-arg=--locked", "--", "--lib"]);
-        if !skips.is_empty() {
+        if self.module.starts_with(SENT.0) {
+            command.args(["--test", "it", "--", SENT.1]);
+        } else {
             command.arg("--");
         }
         for skip in skips {
