@@ -94,7 +94,7 @@ fn steady(seed: u64, lifetime: u64, margin: u64) -> Vec<Figure> {
 
 /// Some of a hundred requests are answered with 503, for five lifetimes of an
 /// hour, beside the same fleet without.
-fn brown_out(seed: u64, percent: u64, rules: Rules) -> Vec<Figure> {
+fn brown_out(seed: u64, clients: usize, percent: u64, rules: Rules) -> Vec<Figure> {
     let play = |trouble: Option<Trouble>, rules| {
         let server = Server::new(HOUR);
         let server = match trouble {
@@ -102,7 +102,7 @@ fn brown_out(seed: u64, percent: u64, rules: Rules) -> Vec<Figure> {
             None => server,
         };
         let mut world = world(seed, server, rules);
-        world.start(CLIENTS, SECOND);
+        world.start(clients, SECOND);
         world.run_until(5 * HOUR);
         world
     };
@@ -214,7 +214,7 @@ fn f4_a_margin_that_is_too_wide_would_be_noticed() {
 #[test]
 fn f5_a_brown_out_costs_few_requests_and_hardly_a_call() {
     judge("brown-out of 20 %", 1, |seed| {
-        brown_out(seed, 20, Rules::default())
+        brown_out(seed, CLIENTS, 20, Rules::default())
     });
 }
 
@@ -225,12 +225,12 @@ fn f4_f5_retries_of_a_layer_below_would_be_noticed() {
         ..Rules::default()
     };
     // Two layers, each of which tries again.
-    let figures = brown_out(1, 40, rules);
+    let figures = brown_out(1, 500, 40, rules);
     check_notices(
         "requests by those of the same seed without faults",
         &figures,
     );
-    let figures = brown_out(1, 95, Rules::default());
+    let figures = brown_out(1, 500, 95, Rules::default());
     check_notices("% of calls served", &figures);
 }
 
@@ -249,18 +249,24 @@ fn f3_an_outage_of_an_hour_is_borne_and_healed() {
 
 #[test]
 fn f3_an_engine_without_backoff_or_jitter_would_be_noticed() {
-    let play = |rules| outage(1, 1000, Trouble::Refuses, rules);
-    let figures = play(Rules {
-        backoff: false,
-        ..Rules::default()
-    });
+    let play = |clients, rules| outage(1, clients, Trouble::Refuses, rules);
+    let figures = play(
+        100,
+        Rules {
+            backoff: false,
+            ..Rules::default()
+        },
+    );
     check_notices(
         "requests in 30 s of the busiest process, from minute three on",
         &figures,
     );
-    let figures = play(Rules {
-        jitter: false,
-        ..Rules::default()
-    });
+    let figures = play(
+        1000,
+        Rules {
+            jitter: false,
+            ..Rules::default()
+        },
+    );
     check_notices("peak of a second within these, by an even spread", &figures);
 }
