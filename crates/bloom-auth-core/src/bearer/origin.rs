@@ -151,6 +151,8 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(origin(text).as_deref(), expected, "{text}");
         }
+        let shown = format!("{:?}", Origin::new("https", "a.test", None).unwrap());
+        assert_eq!(shown, "Origin(https://a.test:443)");
     }
 
     #[test]

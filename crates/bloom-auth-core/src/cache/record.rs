@@ -93,4 +93,16 @@ mod tests {
         let field = "access_token";
         assert_eq!(error, ResponseError::Missing { field });
     }
+
+    #[test]
+    fn a_record_gives_back_what_it_was_made_of() {
+        let sent_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        let lifetime = Duration::from_secs(60);
+        let record = CacheRecord::new("abc", None, sent_at, lifetime).unwrap();
+        assert_eq!(record.token().expose(), "abc");
+        assert_eq!(record.token().expires_at(), sent_at + lifetime);
+        assert_eq!((record.sent_at(), record.lifetime()), (sent_at, lifetime));
+        assert_eq!(record.sent_at_nanos(), 1_790_000_000_000_000_000);
+        assert_eq!(record.lifetime_nanos(), 60_000_000_000);
+    }
 }

@@ -218,5 +218,24 @@ mod tests {
         let assertion = unsigned.sign_with(b"signature");
         let shown = format!("{shown} {assertion:?} {assertion:#?}");
         assert!(!shown.contains("eyJ"), "{shown}");
+        for name in [
+            "UnsignedAssertion([redacted])",
+            "ClientAssertion([redacted])",
+        ] {
+            assert_eq!(shown.matches(name).count(), 2, "{shown}");
+        }
+    }
+
+    #[test]
+    fn it_is_made_in_one_piece_of_memory() {
+        let client = ClientId::new("id").unwrap();
+        let algorithm = SigningAlgorithm::Rs256;
+        // In base64 these need no padding, so that there is no room left.
+        for bytes in [0, 3, 96, 384] {
+            let unsigned =
+                UnsignedAssertion::new(algorithm, None, &client, "a", "j", SystemTime::UNIX_EPOCH);
+            let assertion = unsigned.sign_with(&vec![0xff; bytes]);
+            assert_eq!(assertion.0.capacity(), assertion.0.len(), "{bytes}");
+        }
     }
 }

@@ -230,6 +230,8 @@ mod tests {
             ),
             ("abc", "abc"),
             ("!", "!"),
+            // As far apart as an encoding may put them.
+            ("ab!cde", "ab123456789012cde"),
         ] {
             check(secret, echo, true);
         }
@@ -267,6 +269,7 @@ mod tests {
             ("a-b-c-d-e-f", "unsupported authentication method"),
             ("hunter two&%", "hunting for two"),
             ("a b", "a long way to b"),
+            ("ab!cde", "ab1234567890123cde"),
             ("9a8b7c6d5e4f", ""),
         ] {
             check(secret, text, false);

@@ -200,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn an_error_has_its_status_and_a_hint_if_there_was_one() {
+        let without = error("x", "y");
+        assert_eq!(without.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!((without.description(), without.hint()), (Some("y"), None));
+        let id = ClientId::new("my-id").unwrap();
+        let credentials = ClientCredentials::new(id, ClientSecret::new(SECRET).unwrap());
+        let status = StatusCode::BAD_REQUEST;
+        let with = OAuthError::new(status, "x", None, Some("try\nz"), &credentials);
+        assert_eq!(with.status(), status);
+        assert_eq!((with.description(), with.hint()), (None, Some("try?z")));
+        assert_eq!(with.to_string(), "status 400, `x` (try?z)");
+    }
+
+    #[test]
     fn p41_texts_are_cut_and_cleaned() {
         let long = error(&"x".repeat(1_000_000), &"Too long. ".repeat(100_000));
         assert_eq!(long.description().unwrap().len(), MAX_TEXT_CHARS);
@@ -225,6 +239,12 @@ mod tests {
         let jwt = "token eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln was bad";
         assert_eq!(
             error("x", jwt).description(),
+            Some("token [redacted] was bad")
+        );
+        // What stands behind a long one is not lost with it.
+        let long = format!("token {} was bad", "0123456789".repeat(30));
+        assert_eq!(
+            error("x", &long).description(),
             Some("token [redacted] was bad")
         );
     }

@@ -353,6 +353,37 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_made_in_one_piece_of_memory() {
+        // All of it has to be encoded; what is left is for the `&` before the first.
+        for fields in [
+            &[("=", "&&&&&&&&&&")][..],
+            &[("====", ""), ("=", "&&"), ("==", "&"), ("", "&&&")],
+        ] {
+            let body = form(fields);
+            assert_eq!(body.capacity(), body.len() + 1, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_says_what_it_was_made_of() {
+        let environment = Environment::sandbox(AuthVersion::V2);
+        let request = TokenRequest::new(environment.clone());
+        assert_eq!(request.environment(), &environment);
+        assert_eq!(request.authentication(), ClientAuthentication::Post);
+        assert!(request.scopes().is_empty() && request.parameters().is_empty());
+        let scopes: Scopes = "furnishment:all".parse().unwrap();
+        let request = request
+            .with_authentication(ClientAuthentication::Basic)
+            .with_scopes(scopes.clone())
+            .with_parameter("b", "1")
+            .with_parameter("a", "2");
+        assert_eq!(request.authentication(), ClientAuthentication::Basic);
+        assert_eq!(request.scopes(), &scopes);
+        let parameters = [("b", "1"), ("a", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(request.parameters(), parameters);
+    }
+
+    #[test]
     fn p36_no_cache_on_the_way_may_keep_the_answer() {
         let environments = [AuthVersion::V1, AuthVersion::V2].map(Environment::sandbox);
         for environment in environments {

@@ -179,8 +179,13 @@ fn judge(status: StatusCode, error: Option<&OAuthError>, tag: CredentialTag) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
-    use crate::client::{ClientCredentials, ClientId, ClientSecret};
+    use crate::{
+        client::{ClientCredentials, ClientId, ClientSecret},
+        error::chain,
+    };
 
     fn credentials() -> ClientCredentials {
         let secret = ClientSecret::new("secret").unwrap();
@@ -246,5 +251,143 @@ mod tests {
         let failure = Failure::of_response(ResponseError::Redirect { status }, None, tag);
         assert_eq!(failure.error.kind(), ErrorKind::Configuration);
         assert_eq!(failure.class, Class::Refused(tag));
+    }
+
+    #[test]
+    fn every_exchange_that_broke_has_its_class() {
+        use TransportErrorKind as Kind;
+        for (kind, expected, class) in [
+            (Kind::Connect, ErrorKind::Connect, Class::Passing),
+            (Kind::Timeout, ErrorKind::Timeout, Class::Passing),
+            (Kind::Interrupted, ErrorKind::Interrupted, Class::Passing),
+            (Kind::Tls, ErrorKind::Tls, Class::Later),
+            (Kind::Proxy, ErrorKind::Proxy, Class::Later),
+            (Kind::BodyTooLarge, ErrorKind::Response, Class::Later),
+            (Kind::Configuration, ErrorKind::Configuration, Class::Later),
+        ] {
+            let failure = Failure::of_transport(TransportError::new(kind, "why"));
+            assert_eq!((failure.error.kind(), failure.class), (expected, class));
+            assert!(chain(&failure.error).ends_with(": why"), "{kind:?}");
+            assert_eq!((failure.retry_after, failure.refusals_elsewhere), (None, 0));
+        }
+        let failure = Failure::timeout();
+        let got = (failure.error.kind(), failure.class);
+        assert_eq!(got, (ErrorKind::Timeout, Class::Passing));
+        assert_eq!((failure.retry_after, failure.refusals_elsewhere), (None, 0));
+    }
+
+    #[test]
+    fn an_answer_keeps_the_time_that_it_asked_for_and_its_source() {
+        let asked = Some(Duration::from_secs(7));
+        for error in [
+            ResponseError::Status {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+            },
+            ResponseError::TooLarge { limit: 1 },
+        ] {
+            let text = error.to_string();
+            let failure = Failure::of_response(error, asked, credentials().tag());
+            assert_eq!(failure.retry_after, asked);
+            assert!(chain(&failure.error).ends_with(&text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_may_be_readable_later() {
+        let error = ResponseError::TooLarge { limit: 1 };
+        let failure = Failure::of_response(error, None, credentials().tag());
+        let got = (failure.error.kind(), failure.class);
+        assert_eq!(got, (ErrorKind::Response, Class::Later));
+    }
+
+    #[test]
+    fn without_room_in_the_budget_the_time_of_relief_is_known() {
+        let failure = Failure::over_budget(Duration::from_secs(9));
+        let got = (failure.error.kind(), failure.class);
+        assert_eq!(got, (ErrorKind::BudgetExhausted, Class::Later));
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(9)));
+        let failure = Failure::later(Error::new(ErrorKind::Credentials));
+        let got = (failure.error.kind(), failure.class);
+        assert_eq!(got, (ErrorKind::Credentials, Class::Later));
+        assert_eq!((failure.retry_after, failure.refusals_elsewhere), (None, 0));
+    }
+
+    #[test]
+    fn what_others_met_is_a_refusal_for_as_long_as_it_is_theirs() {
+        let tag = credentials().tag();
+        let (now, wait) = (SystemTime::UNIX_EPOCH, Duration::from_secs(8));
+        for (kind, expected) in [
+            (RefusalKind::Client, ErrorKind::ClientRefused),
+            (RefusalKind::Request, ErrorKind::RequestRefused),
+        ] {
+            let refusal = Refusal::new(kind, now, wait, 4);
+            let failure = Failure::elsewhere(&refusal, tag, Duration::from_secs(3));
+            assert_eq!(failure.error.kind(), expected);
+            assert_eq!(failure.class, Class::RefusedElsewhere(tag));
+            assert_eq!(failure.retry_after, Some(Duration::from_secs(3)));
+            assert_eq!(failure.refusals_elsewhere, 4);
+            assert!(chain(&failure.error).contains("another one who shares the cache"));
+        }
+    }
+
+    #[test]
+    fn others_are_told_of_refusals_that_are_ours() {
+        use ErrorKind::{ClientRefused, Configuration, RequestRefused, Server};
+        let tag = credentials().tag();
+        for (class, kind, told) in [
+            (
+                Class::Refused(tag),
+                ClientRefused,
+                Some(RefusalKind::Client),
+            ),
+            (
+                Class::Refused(tag),
+                RequestRefused,
+                Some(RefusalKind::Request),
+            ),
+            // A token endpoint that redirects is a setting of this process.
+            (Class::Refused(tag), Configuration, None),
+            (Class::RefusedElsewhere(tag), ClientRefused, None),
+            (Class::RefusedElsewhere(tag), RequestRefused, None),
+            (Class::Passing, Server, None),
+            (Class::Later, ClientRefused, None),
+        ] {
+            let failure = Failure {
+                class,
+                ..Failure::later(Error::new(kind))
+            };
+            assert_eq!(failure.refusal_kind(), told, "{class:?} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_asked_for_or_there_is_none() {
+        let millis = |millis: u64| Some(millis * 1_000_000);
+        let tag = credentials().tag();
+        for (class, attempt, asked, draw, expected) in [
+            (Class::Passing, 1, 0, u64::MAX, millis(250)),
+            (Class::Passing, 2, 0, u64::MAX, millis(500)),
+            (Class::Passing, 2, 0, 0, Some(0)),
+            (Class::Passing, 3, 0, u64::MAX, None),
+            (Class::Passing, 4, 0, u64::MAX, None),
+            // The server's word is the least.
+            (Class::Passing, 1, 100, u64::MAX, millis(250)),
+            (Class::Passing, 1, 1_000, u64::MAX, millis(1_000)),
+            (Class::Passing, 1, 2_000, 0, millis(2_000)),
+            (Class::Passing, 1, 2_001, 0, None),
+            (Class::Passing, 3, 1_000, 0, None),
+            (Class::Later, 1, 0, u64::MAX, None),
+            (Class::Later, 3, 2_001, u64::MAX, None),
+            (Class::Refused(tag), 1, 0, u64::MAX, None),
+            (Class::RefusedElsewhere(tag), 1, 0, u64::MAX, None),
+        ] {
+            let failure = Failure {
+                class,
+                retry_after: (asked > 0).then(|| Duration::from_millis(asked)),
+                ..Failure::timeout()
+            };
+            let pause = failure.pause_after(attempt, 3, draw);
+            assert_eq!(pause, expected, "{class:?} {attempt} {asked} {draw}");
+        }
     }
 }

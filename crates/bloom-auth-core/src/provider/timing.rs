@@ -284,6 +284,98 @@ mod tests {
     }
 
     #[test]
+    fn t1_a_clock_that_goes_on_in_a_suspend_counts_where_it_was_read() {
+        let boot = |seconds: u64| 5_000 * SECOND + seconds * SECOND;
+        let sent = at(0).with_boottime(boot(0));
+        let deadlines = Deadlines::of_answer(&POLICY, 100 * SECOND, sent, sent, 0).unwrap();
+        for (boottime, freshness) in [
+            (0, Freshness::Fresh),
+            (boot(80) - 1, Freshness::Fresh),
+            (boot(80), Freshness::Due),
+            (boot(95) - 1, Freshness::Due),
+            (boot(95), Freshness::Expired),
+        ] {
+            let now = at(1).with_boottime(boottime);
+            assert_eq!(deadlines.freshness(now), freshness, "{boottime}");
+        }
+        let unread = Deadlines::of_answer(&POLICY, 100 * SECOND, at(0), at(0), 0).unwrap();
+        let now = at(1).with_boottime(u64::MAX);
+        assert_eq!(unread.freshness(now), Freshness::Fresh);
+    }
+
+    #[test]
+    fn each_clock_has_its_own_half_of_the_rest() {
+        let sent = Timestamp::new(1, 1).with_boottime(1).plus(1_000 * SECOND);
+        let received = Timestamp {
+            monotonic: sent.monotonic + 50 * SECOND,
+            wall: sent.wall + 60 * SECOND,
+            boottime: sent.boottime + 40 * SECOND,
+        };
+        let lifetime = 100 * SECOND;
+        let deadlines = Deadlines::of_answer(&POLICY, lifetime, sent, received, u64::MAX).unwrap();
+        let refresh_at = Timestamp {
+            monotonic: sent.monotonic + 72_500_000_000,
+            wall: sent.wall + 77_500_000_000,
+            boottime: sent.boottime + 67_500_000_000,
+        };
+        assert_eq!(deadlines.refresh_at, refresh_at);
+    }
+
+    #[test]
+    fn the_rest_of_its_fresh_time_is_that_of_the_clock_that_is_further() {
+        let deadlines = Deadlines::of_answer(&POLICY, 100 * SECOND, at(0), at(0), 0).unwrap();
+        let now = at(10);
+        for (monotonic, wall, seconds) in
+            [(0, 0, 70), (5, 0, 65), (0, 5, 65), (70, 0, 0), (0, 99, 0)]
+        {
+            let now = Timestamp::new(now.monotonic + monotonic * SECOND, now.wall + wall * SECOND);
+            assert_eq!(
+                deadlines.fresh_for(now),
+                seconds * SECOND,
+                "{monotonic} {wall}"
+            );
+        }
+    }
+
+    #[test]
+    fn it_runs_out_after_half_of_its_due_time_by_either_clock() {
+        // Due from 80 s on, for 15 s.
+        let deadlines = Deadlines::of_answer(&POLICY, 100 * SECOND, at(0), at(0), 0).unwrap();
+        let half = 87_500_000_000;
+        for (monotonic, wall, expected) in [
+            (half - 1, half - 1, false),
+            (half, half - 1, true),
+            (half - 1, half, true),
+            (0, 0, false),
+            (100 * SECOND, 100 * SECOND, true),
+        ] {
+            let now = Timestamp::new(at(0).monotonic + monotonic, at(0).wall + wall);
+            assert_eq!(
+                deadlines.is_running_out(now),
+                expected,
+                "{monotonic} {wall}"
+            );
+        }
+    }
+
+    #[test]
+    fn t6_a_record_that_outlives_what_clocks_can_tell_has_deadlines_on_both() {
+        let policy = TimingPolicy {
+            max_lifetime: u64::MAX,
+            ..POLICY
+        };
+        let now = Timestamp::new(1_000 * SECOND, 1_000_000 * SECOND);
+        let age = 10 * SECOND;
+        let sent = now.wall - age;
+        let deadlines = Deadlines::of_record(&policy, u64::MAX, sent, now, 0).unwrap();
+        // The wall clock ends first, counted from the moment of sending.
+        let left = u64::MAX - sent - age;
+        assert_eq!(deadlines.expires_at, now.plus(left));
+        assert_eq!(deadlines.expires_at.wall, u64::MAX);
+        assert_eq!(deadlines.unusable_at, now.plus(left - POLICY.leeway));
+    }
+
+    #[test]
     fn t6_t8_a_record_is_aged_by_the_wall_clock_alone() {
         let record = |lifetime: u64, sent: u64, now: Timestamp| {
             Deadlines::of_record(&POLICY, lifetime * SECOND, sent * SECOND, now, 0)

@@ -94,6 +94,7 @@ impl Play {
                 let class = Class::Refused(tag(words[2]));
                 self.fail(number(1), failure(ErrorKind::ClientRefused, class, 0))
             }
+            "look" => self.look(),
             "unchanged" => {
                 let error = self.state.unchanged(self.now);
                 error.map_or_else(|| "none".to_owned(), |error| told(&error))
@@ -120,6 +121,28 @@ impl Play {
             Decision::Fetch(reason) => format!("fetch {}", reason.name()),
             Decision::Fail(error) => told(&error),
         }
+    }
+
+    /// What the state tells of itself.
+    fn look(&self) -> String {
+        let (state, now) = (&self.state, self.now);
+        let seconds = |nanos| Duration::from_nanos(nanos).as_secs_f64();
+        let held = state.held().map(|held| {
+            let fresh = if state.is_fresh(now) { " fresh" } else { "" };
+            format!("holds {}{fresh}", held.token.expose())
+        });
+        assert!(held.is_some() || !state.is_fresh(now));
+        let until = state.held_back_until(now);
+        let all = [
+            held,
+            state.flight().map(|flight| format!("flight {flight}")),
+            until.map(|until| format!("held back {}", seconds(until - now.monotonic))),
+            state
+                .last_error()
+                .map(|error| format!("{:?}", error.kind())),
+            Some(format!("rest {}", seconds(state.rest(now)))),
+        ];
+        all.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     fn fail(&mut self, generation: u64, failure: Failure) -> String {
@@ -154,7 +177,7 @@ fn decisions_by_the_table() {
         }
         count += 1;
     }
-    assert_eq!(count, 14);
+    assert_eq!(count, 18);
 }
 
 #[test]
@@ -166,6 +189,45 @@ fn however_often_a_token_is_rejected_no_other_rejection_is_forgotten() {
         assert_eq!(play.play("reject B"), "not current");
     }
     assert_eq!(play.play("cache 1 A 100"), "not taken");
+}
+
+#[test]
+fn caches_are_told_of_each_rejection_once() {
+    let mut play = Play::new();
+    let hash = |text| AccessToken::from_text(text, 0, None).unwrap().hash();
+    assert!(!play.state.is_rejected(&hash("A")));
+    assert_eq!(play.state.untold_rejections(), []);
+    play.play("reject A");
+    play.play("reject B");
+    assert!(play.state.is_rejected(&hash("A")) && play.state.is_rejected(&hash("B")));
+    assert!(!play.state.is_rejected(&hash("C")));
+    assert_eq!(play.state.untold_rejections(), [hash("A"), hash("B")]);
+    play.state.rejection_told(&hash("A"));
+    assert_eq!(play.state.untold_rejections(), [hash("B")]);
+    assert!(play.state.is_rejected(&hash("A")));
+}
+
+#[test]
+fn errors_that_are_over_are_handed_out_once() {
+    use ErrorKind::{ClientRefused, Server};
+    let mut play = Play::new();
+    for (lines, discarded) in [
+        (["start", "fail 1 0", "end 1"], &[][..]),
+        (["start", "fail 2 0", "end 2"], &[Server]),
+        (["start", "refuse 3 x", "end 3"], &[Server]),
+        (["start", "refuse 4 x", "end 4"], &[ClientRefused]),
+        (["start", "server 5 A 100", "end 5"], &[ClientRefused]),
+        (["start", "fail 6 0", "end 6"], &[]),
+        (["start", "server 7 A 100", "end 7"], &[Server]),
+    ] {
+        for line in lines {
+            play.play(line);
+        }
+        let errors = play.state.take_discarded();
+        let kinds: Vec<_> = errors.iter().map(Error::kind).collect();
+        assert_eq!(kinds, discarded, "{lines:?}");
+        assert!(play.state.take_discarded().is_empty());
+    }
 }
 
 #[test]
