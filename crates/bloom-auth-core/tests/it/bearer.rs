@@ -543,6 +543,21 @@ fn without_a_token_nothing_is_sent_and_without_another_the_401_is_passed_on() {
 }
 
 #[test]
+fn it_shows_where_the_token_may_go_and_no_token() {
+    let (api, transport) = (Api::default(), tokens(&["A-canary"]));
+    let bearer = bearer(&transport);
+    let api_url = bearer.provider().environment().api_url().clone();
+    let origin = format!("{:?}", Origin::of(&api_url).unwrap());
+    paused().block_on(async {
+        assert_eq!(api.status(&bearer).await, 200);
+        let shown = format!("{bearer:?}");
+        assert!(shown.starts_with("Bearer { provider: "), "{shown}");
+        assert!(shown.contains(&origin), "{shown}");
+        assert!(!shown.contains("canary"), "{shown}");
+    });
+}
+
+#[test]
 fn a_call_that_is_dropped_takes_nothing_from_others() {
     let slow = token_reply("B", 3600).after(Duration::from_secs(5));
     let transport = ScriptedTransport::new([token_reply("A", 3600), slow]);

@@ -66,6 +66,56 @@ fn a_token_response_is_read() {
 }
 
 #[test]
+fn what_is_no_secret_of_a_token_response_is_shown() {
+    let read = with(r#","expires_in":3600,"scope":"a""#).unwrap();
+    let shown = format!("{read:?}");
+    assert!(shown.starts_with("TokenResponse { expires_in: Seconds(3600), scopes: Some("));
+}
+
+#[test]
+fn p42_no_scope_is_the_token_or_holds_the_secret() {
+    let token = |token: &str, scope: &str| {
+        let body =
+            format!(r#"{{"access_token":"{token}","token_type":"Bearer","scope":"{scope}"}}"#);
+        ok(body).unwrap().scopes().unwrap().to_string()
+    };
+    assert_eq!(token("canary-a", "read canary-secret"), "read");
+    assert_eq!(token("t0ken", "read t0ken"), "read");
+    assert_eq!(token("t0ken", "read t0ken2"), "read t0ken2");
+}
+
+#[test]
+fn a_content_type_is_named_if_it_can_be_printed() {
+    let (most, more) = ("x".repeat(64), "x".repeat(65));
+    for (value, name, is_wrong) in [
+        (Some("application/json"), "application/json", false),
+        (
+            Some("Application/JSON; charset=utf-8"),
+            "Application/JSON",
+            false,
+        ),
+        (Some("text/html"), "text/html", true),
+        (
+            Some(" application/problem+json ;x"),
+            "application/problem+json",
+            true,
+        ),
+        (Some(most.as_str()), &most, true),
+        (Some(more.as_str()), "unknown type", true),
+        (Some("text/ html"), "unknown type", true),
+        (Some("; charset=utf-8"), "unknown type", true),
+        (Some(""), "unknown type", true),
+        (None, "unknown type", true),
+    ] {
+        let value = value.map(|value| (CONTENT_TYPE, HeaderValue::from_str(value).unwrap()));
+        let headers = HeaderMap::from_iter(value);
+        assert_eq!(content_type(&headers), name, "{headers:?}");
+        let wrong = is_wrong.then(|| name.to_owned());
+        assert_eq!(wrong_content_type(&headers), wrong, "{headers:?}");
+    }
+}
+
+#[test]
 fn p15_p16_p17_lifetimes_in_all_their_forms() {
     use ExpiresIn::{Over, Seconds, Unknown};
     let digits = format!("1{}", "0".repeat(400));
@@ -76,6 +126,7 @@ fn p15_p16_p17_lifetimes_in_all_their_forms() {
         ("3.6e3", Seconds(3600)),
         (r#""3.6E+3""#, Seconds(3600)),
         ("3600.9", Seconds(3600)),
+        ("1.0", Seconds(1)),
         ("1", Seconds(1)),
         ("4294967296", Seconds(1 << 32)),
         ("9223372036854775808", Seconds(1 << 63)),
@@ -195,6 +246,7 @@ fn p25_what_is_no_token_is_refused() {
     let none = ok(r#"{"token_type":"bearer","id_token":"canary"}"#);
     assert_eq!(none.unwrap_err(), missing("access_token"));
     let long = |len: usize| token(&format!("\"{}\"", "x".repeat(len)));
+    assert_eq!(MAX_ACCESS_TOKEN_BYTES, 65_536);
     assert!(long(MAX_ACCESS_TOKEN_BYTES).is_ok());
     let len = MAX_ACCESS_TOKEN_BYTES + 1;
     assert_eq!(long(len).unwrap_err(), ResponseError::TokenTooLong { len });
