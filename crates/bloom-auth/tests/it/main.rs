@@ -9,6 +9,13 @@ mod blocking;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+#[cfg(all(
+    target_os = "linux",
+    feature = "file",
+    any(feature = "rustls", feature = "native-tls")
+))]
+mod core_dump;
+#[cfg(test)]
 mod exchange;
 #[cfg(test)]
 mod herd;
