@@ -24,6 +24,7 @@ mod packages;
 mod servers;
 mod simulate;
 mod stream;
+mod stress;
 mod sys;
 mod test;
 mod tidy;
@@ -44,7 +45,7 @@ struct Command {
 }
 
 struct Flag {
-    /// One that ends in `=` takes a value.
+    /// One that ends in `=` takes a value, behind that or as the next argument.
     name: &'static str,
     summary: &'static str,
 }
@@ -227,6 +228,24 @@ const COMMANDS: &[Command] = &[
         run: |_| coverage::run(),
     },
     Command {
+        name: "stress",
+        summary: "call at full speed for minutes while servers fail, and see that nothing grows (Linux)",
+        flags: &[
+            Flag {
+                name: "--minutes=",
+                summary: "how long: 10 if nothing is said, 3 at least",
+            },
+            Flag {
+                name: "--seed=",
+                summary: "of all that is random: 1 if nothing is said",
+            },
+        ],
+        run: |options| {
+            let (minutes, seed) = (options.value("--minutes="), options.value("--seed="));
+            stress::run(&stress::Config::parse(minutes, seed)?)
+        },
+    },
+    Command {
         name: "ci",
         summary: "run lint, then instructions, then test --interop, and hold the table of faults against it: what the workflow runs",
         flags: &[],
@@ -371,7 +390,13 @@ mod tests {
             request("lint --long").err().unwrap(),
             "`lint` does not take `--long`"
         );
-        for line in ["test --long=1", "bench --binary", "bench --binary="] {
+        for line in [
+            "test --long=1",
+            "bench --binary",
+            "bench --binary=",
+            "bench --quick 1",
+            "stress 3",
+        ] {
             assert!(request(line).is_err(), "{line}");
         }
     }
@@ -383,6 +408,11 @@ mod tests {
         };
         assert!(options.has("--peers"));
         assert_eq!(options.value("--binary="), Some("a/b=c"));
+        let Ok(Request::Run(_, options)) = request("stress --minutes 3 --seed=7") else {
+            panic!("`stress` takes numbers");
+        };
+        assert_eq!(options.value("--minutes="), Some("3"));
+        assert_eq!(options.value("--seed="), Some("7"));
         let Ok(Request::Run(_, options)) = request("mutants --file a/b.rs --again") else {
             panic!("`mutants` takes a path");
         };

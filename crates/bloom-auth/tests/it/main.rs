@@ -31,4 +31,7 @@ mod redis;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+#[cfg(all(target_os = "linux", feature = "file"))]
+mod soak;
+#[cfg(test)]
 mod steady;

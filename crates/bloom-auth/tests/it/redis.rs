@@ -7,7 +7,7 @@ mod fleet;
     reason = "shared with the tests of the cache, which need more of it"
 )]
 // A link to theirs.
-mod server;
+pub(crate) mod server;
 #[cfg(feature = "file")]
 mod tiers;
 
