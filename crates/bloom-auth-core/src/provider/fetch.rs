@@ -33,7 +33,6 @@ use crate::{
     token::AccessToken,
 };
 
-const SECOND: u64 = 1_000_000_000;
 
 /// What a cache may take when a usable token is at hand, and when none is. To
 /// store, it always has the longer time: nobody who has the token waits for
