@@ -2,8 +2,7 @@
 //! and with `AuthorizedClient`, turn by turn, to the same server on loopback.
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
+    alloc::System,
     env,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
@@ -11,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench::{Problem, credentials};
+use bench::{
+    Problem,
+    allocations::{Allocations, Counting},
+    credentials,
+};
 use bloom_auth_core::{
     Environment, TokenProvider,
     test_util::{Reply, ScriptedTransport},
@@ -31,48 +34,15 @@ const PATH: &str = "/v2/core/organization";
 const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
 
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Counts the allocations of each thread.
-struct Counting;
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn count() {
-    // A thread that is ending has no counter any more.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-#[expect(unsafe_code, reason = "there is no other way to count allocations")]
-// SAFETY: every call goes to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+static COUNTING: Counting<System> = Counting(System);
 
 /// What one way took, turn by turn.
 #[derive(Default)]
 struct Taken {
     times: Vec<Duration>,
     /// The least of a request.
-    allocations: Option<usize>,
+    allocations: Option<u64>,
 }
 
 impl Taken {
@@ -86,9 +56,9 @@ impl Taken {
     ) -> Result<(), Problem> {
         let start = Instant::now();
         for _ in 0..REQUESTS {
-            let before = ALLOCATIONS.get();
+            let before = Allocations::of_this_thread().count;
             request().await?;
-            let allocations = ALLOCATIONS.get() - before;
+            let allocations = Allocations::of_this_thread().count - before;
             let least = self
                 .allocations
                 .map_or(allocations, |least| least.min(allocations));

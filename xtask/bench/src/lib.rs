@@ -1,11 +1,20 @@
-//! Measures how long the library takes to start, each time in a new process: nothing is warm in it
-//! but what the disk keeps.
+//! What benchmarks have in common.
 //!
-//! A benchmark calls [`main`] with its scenarios. The parent prepares a folder for each, then runs
+//! The modules measure calls, turn by turn in one process. The rest measures how long the library
+//! takes to start, each time in a new process: nothing is warm in it but what the disk keeps.
+//!
+//! There, a benchmark calls [`main`] with its scenarios. The parent prepares a folder for each, then runs
 //! itself again and again as a child, which starts once and prints what it measured.
 
+pub mod allocations;
+pub mod floors;
+pub mod herd;
+pub mod hot_path;
 pub mod instructions;
+pub mod interleave;
+pub mod keyed;
 pub mod peers;
+pub mod statistics;
 
 use std::{
     env,
@@ -92,6 +101,12 @@ impl Start {
 pub fn credentials() -> Result<ClientCredentials, ConfigurationError> {
     let secret = ClientSecret::new("a secret for benchmarks, of 32 characters and more")?;
     Ok(ClientCredentials::new(ClientId::new("bench")?, secret))
+}
+
+/// As long as Bloom's tokens are.
+#[must_use]
+pub fn token() -> String {
+    "x".repeat(900)
 }
 
 /// Parent and child; `folder` is for whatever the scenarios keep on disk.

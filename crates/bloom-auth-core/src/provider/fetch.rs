@@ -33,7 +33,6 @@ use crate::{
     token::AccessToken,
 };
 
-
 /// What a cache may take when a usable token is at hand, and when none is. To
 /// store, it always has the longer time: nobody who has the token waits for
 /// that, and those who share the cache are waiting for it.
