@@ -7,14 +7,20 @@
 //! itself again and again as a child, which starts once and prints what it measured.
 
 pub mod allocations;
+pub mod fleet;
 pub mod floors;
 pub mod herd;
 pub mod hot_path;
 pub mod instructions;
 pub mod interleave;
 pub mod keyed;
+pub mod machine;
 pub mod peers;
+pub mod plot;
+pub mod results;
 pub mod statistics;
+pub mod table;
+pub mod verdict;
 
 use std::{
     env,
