@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bloom_auth_core::{
-    AccessToken, AuthVersion, ConfigurationError, Environment, RequestBody, ResponseBody,
+    AccessToken, AuthVersion, ConfigurationError, Environment, Error, RequestBody, ResponseBody,
     TokenProvider, Transport, TransportError,
 };
 use http::{HeaderValue, Request, Response};
@@ -71,20 +71,20 @@ impl Transport for Issuer {
 struct Authorization(TokenProvider);
 
 impl Operation for Authorization {
-    type Output = HeaderValue;
+    type Output = Result<HeaderValue, Error>;
 
-    async fn run(&self) -> Option<HeaderValue> {
-        black_box(&self.0).authorization().await.ok()
+    async fn run(&self) -> Result<HeaderValue, Error> {
+        black_box(&self.0).authorization().await
     }
 }
 
 struct Token(TokenProvider);
 
 impl Operation for Token {
-    type Output = AccessToken;
+    type Output = Result<AccessToken, Error>;
 
-    async fn run(&self) -> Option<AccessToken> {
-        black_box(&self.0).token().await.ok()
+    async fn run(&self) -> Result<AccessToken, Error> {
+        black_box(&self.0).token().await
     }
 }
 

@@ -15,6 +15,7 @@ pub mod instructions;
 pub mod interleave;
 pub mod keyed;
 pub mod machine;
+pub mod page;
 pub mod peers;
 pub mod plot;
 pub mod results;

@@ -254,13 +254,19 @@ fn summary(name: &'static str, mut times: Vec<Duration>) -> Result<Times, Proble
 }
 
 /// Gives the same token to everyone, over plain HTTP, until the process ends.
-pub(crate) struct TokenServer {
+#[derive(Debug)]
+pub struct TokenServer {
     url: String,
     requests: Arc<AtomicUsize>,
 }
 
 impl TokenServer {
-    pub(crate) fn start(token: &str) -> Result<Self, Problem> {
+    /// One that is ready for requests.
+    ///
+    /// # Errors
+    ///
+    /// If loopback has no free port.
+    pub fn start(token: &str) -> Result<Self, Problem> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let url = format!("http://{}/oauth/token", listener.local_addr()?);
         let body = format!(
@@ -276,6 +282,12 @@ impl TokenServer {
             }
         });
         Ok(Self { url, requests })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn requests(&self) -> usize {
