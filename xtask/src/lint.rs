@@ -151,6 +151,10 @@ fn cargo_steps(features: &Features) -> anyhow::Result<Vec<(String, Command)>> {
         cargo.args(args);
         steps.push((name.to_owned(), cargo));
     }
+    steps.push((
+        "lock file, other clients".to_owned(),
+        bench::rivals_are_locked(),
+    ));
     Ok(steps)
 }
 

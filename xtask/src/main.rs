@@ -93,11 +93,19 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "measure what a call and a start cost, in release mode",
+        summary: "measure what a call and a start cost, beside other clients, and hold it to what we promise",
         flags: &[
             Flag {
                 name: "--quick",
                 summary: "measure for a moment only, to see that everything runs",
+            },
+            Flag {
+                name: "--alone",
+                summary: "leave out other clients, which take minutes to build",
+            },
+            Flag {
+                name: "--docs",
+                summary: "write figures and plots into the guide",
             },
             Flag {
                 name: "--peers",
@@ -113,16 +121,22 @@ const COMMANDS: &[Command] = &[
             },
         ],
         run: |options| {
-            let quick = options.has("--quick");
+            let (quick, docs) = (options.has("--quick"), options.has("--docs"));
+            let alone = options.has("--alone");
             let binary: Option<PathBuf> = options.value("--binary=").map(Into::into);
             match (options.has("--peers"), options.has("--instructions")) {
+                (true, true) => anyhow::bail!("`--peers` and `--instructions` are two benchmarks"),
+                (true, _) | (_, true) if docs || alone => {
+                    anyhow::bail!(
+                        "`--docs` and `--alone` go with neither `--peers` nor `--instructions`"
+                    )
+                }
                 (true, false) => bench::peers(&bench::Peers { quick, binary }),
                 (false, true) => bench::instructions(binary.as_deref()),
-                (true, true) => anyhow::bail!("`--peers` and `--instructions` are two benchmarks"),
                 (false, false) if binary.is_some() => {
                     anyhow::bail!("`--binary=` goes with `--peers` or `--instructions`")
                 }
-                (false, false) => bench::run(&bench::Config { quick }),
+                (false, false) => bench::run(&bench::Config { quick, alone, docs }),
             }
         },
     },

@@ -217,9 +217,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For figures, or only to see that everything runs.
+    /// For figures, or only to see that everything runs. Turns are short: some of many are not
+    /// disturbed, whatever else the machine does.
     #[must_use]
     pub fn new(quick: bool) -> Self {
+        let (rounds, microseconds) = if quick { (2, 500) } else { (301, 500) };
+        Self {
+            rounds,
+            turn: Duration::from_micros(microseconds),
+        }
+    }
+
+    /// The same for many keys: a turn is so long that it does not count what the turns before have
+    /// put out of the processor's caches.
+    #[must_use]
+    pub fn of_keys(quick: bool) -> Self {
         let (rounds, milliseconds) = if quick { (2, 1) } else { (61, 4) };
         Self {
             rounds,

@@ -173,7 +173,7 @@ pub fn asked_for(keys: usize, order: Order) -> Vec<String> {
 /// # Errors
 ///
 /// If a token is not to be had.
-pub fn measure(plan: Plan, quick: bool) -> Result<Vec<Row>, Problem> {
+pub fn measure(quick: bool) -> Result<Vec<Row>, Problem> {
     let mut rows = Vec::new();
     let most = if quick { 1_000 } else { usize::MAX };
     for keys in KEYS.into_iter().filter(|&keys| keys <= most) {
@@ -192,7 +192,7 @@ pub fn measure(plan: Plan, quick: bool) -> Result<Vec<Row>, Problem> {
                 black_box(&*map).get(key).cloned()
             }));
         }
-        let figures = interleave::measure(&subjects, Setting::Threads(1), plan)?;
+        let figures = interleave::measure(&subjects, Setting::Threads(1), Plan::of_keys(quick))?;
         let [hot_path, by_key @ ..] = figures.as_slice() else {
             return Err("nothing was measured".into());
         };
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn every_key_and_order_is_measured() {
-        let rows = measure(Plan::new(true), true).unwrap();
+        let rows = measure(true).unwrap();
         assert_eq!(rows.len(), 4 * Order::ALL.len());
         assert!(rows.iter().all(|row| row.ours.min > 0.0));
     }

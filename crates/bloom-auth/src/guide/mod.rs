@@ -15,6 +15,7 @@
 //! | many clients of Bloom's in one process | [`many_tenants`] |
 //! | a private key or a certificate in the place of a secret | [`clients_without_a_secret`] |
 //! | tests to write for your service | [`testing`] |
+//! | questions about speed, or a fleet to plan | [`performance`] |
 //!
 //! They have one engine behind them, and promise the same: one token for all
 //! callers, replaced before it expires; another one when the API refuses it; and
@@ -81,3 +82,13 @@ pub mod clients_without_a_secret {}
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("performance.md")]
+#[doc = include_str!("performance/hot_path.svg")]
+#[doc = ""]
+#[doc = include_str!("performance/threads.svg")]
+#[doc = ""]
+#[doc = include_str!("performance/keys.svg")]
+#[doc = ""]
+#[doc = include_str!("performance/fleet.svg")]
+pub mod performance {}
