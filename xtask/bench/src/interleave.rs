@@ -228,14 +228,18 @@ impl Plan {
         }
     }
 
-    /// The same for many keys: a turn is so long that it does not count what the turns before have
-    /// put out of the processor's caches.
+    /// The same for so many keys: a turn is so long that all of them have one in it, and that what
+    /// the turns before have put out of the processor's caches does not count.
     #[must_use]
-    pub fn of_keys(quick: bool) -> Self {
-        let (rounds, milliseconds) = if quick { (2, 1) } else { (61, 4) };
+    pub fn of_keys(keys: usize, quick: bool) -> Self {
+        let (rounds, microseconds) = if quick {
+            (2, 1_000)
+        } else {
+            (31, 4_000 + keys as u64 * 3 / 10)
+        };
         Self {
             rounds,
-            turn: Duration::from_millis(milliseconds),
+            turn: Duration::from_micros(microseconds),
         }
     }
 }
