@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use bloom_auth_core::{
     AuthVersion, CacheAccess, CacheError, CacheRecord, ClientCredentials, ClientId, ClientSecret,
-    Clock as _, Environment, Lease, LeaseGuard, SystemClock, TokenCache, TokenHash,
+    Clock as _, Environment, Lease, LeaseGuard, Refusal, RefusalKind, SystemClock, TokenCache,
+    TokenHash,
     protocol::TokenRequest,
     test_util::cache_suite::{self, Leases},
 };
@@ -192,6 +193,132 @@ fn access() -> CacheAccess {
         &TokenRequest::new(Environment::sandbox(AuthVersion::V1)),
         &credentials,
     )
+}
+
+/// The name of a file of an entry whose name has this digit alone.
+fn named(digit: char, ending: &str) -> String {
+    format!("{}{ending}", digit.to_string().repeat(64))
+}
+
+#[test]
+fn a_refusal_is_found_until_there_is_a_token() {
+    let (directory, access) = (tempfile::tempdir().unwrap(), access());
+    let (path, sealer) = (directory.path().join("cache"), Sealer::new());
+    let now = SystemClock::new().now().system_time();
+    let protocol = Protocol::<PortableFolder>::new(&path, &sealer, now);
+    assert_eq!(protocol.load_refusal(&access).unwrap(), None.into());
+    let refusal = Refusal::new(RefusalKind::Client, now, Duration::from_secs(8), 2);
+    let name = protocol.store_refusal(&access, &refusal).unwrap();
+    assert!(name.ends_with(".v1.refusal") && path.join(&name).exists());
+    let found = protocol.load_refusal(&access).unwrap();
+    assert_eq!(found, Some(refusal).into());
+    let record = CacheRecord::new("t", None, now, Duration::from_secs(60)).unwrap();
+    protocol.store(&access, &record, false).unwrap();
+    assert_eq!(protocol.load_refusal(&access).unwrap(), None.into());
+}
+
+#[test]
+fn t6_a_record_from_the_future_is_a_miss_that_says_so() {
+    let (directory, access) = (tempfile::tempdir().unwrap(), access());
+    let (path, sealer) = (directory.path().join("cache"), Sealer::new());
+    let now = SystemClock::new().now().system_time();
+    let protocol = Protocol::<PortableFolder>::new(&path, &sealer, now);
+    for (ahead, is_found) in [(300, true), (301, false)] {
+        let sent_at = now + Duration::from_secs(ahead);
+        let record = CacheRecord::new("t", None, sent_at, Duration::from_secs(60)).unwrap();
+        let name = protocol.store(&access, &record, false).unwrap();
+        let done = protocol.load(&access).unwrap();
+        assert_eq!(done.value.is_some(), is_found, "{ahead}");
+        let notice = done.notice.map(|notice| notice.file);
+        assert_eq!(notice, (!is_found).then_some(name), "{ahead}");
+    }
+}
+
+#[test]
+fn entries_are_listed_and_cleared_and_what_is_not_ours_stays() {
+    let (directory, access) = (tempfile::tempdir().unwrap(), access());
+    let (path, sealer) = (directory.path().join("cache"), Sealer::new());
+    let now = SystemClock::new().now().system_time();
+    let protocol = Protocol::<Platform>::new(&path, &sealer, now);
+    assert!(protocol.entries().unwrap().is_empty());
+    assert_eq!(protocol.clear().unwrap(), 0);
+
+    let record = CacheRecord::new("t", None, now, Duration::from_secs(60)).unwrap();
+    let refusal = Refusal::new(RefusalKind::Client, now, Duration::from_secs(8), 2);
+    let record = protocol.store(&access, &record, false).unwrap();
+    let refusal = protocol.store_refusal(&access, &refusal).unwrap();
+    let temporary = format!(".bloom-auth-{:032x}.tmp", 1);
+    for name in [temporary, named('0', ".v1.lock"), named('0', ".v1.lease")] {
+        std::fs::write(path.join(name), "").unwrap();
+    }
+    let mut others = vec![
+        "notes.txt".to_owned(),
+        ".bloom-auth-1.tmp".to_owned(),
+        format!(".bloom-auth-{}.tmp", "g".repeat(32)),
+        named('0', ".v2.token"),
+        named('g', ".v1.token"),
+        named('0', "0.v1.token"),
+    ];
+    for name in &others {
+        std::fs::write(path.join(name), "").unwrap();
+    }
+    // Of the right name, and no file.
+    others.push(named('1', ".v1.token"));
+    std::fs::create_dir(path.join(named('1', ".v1.token"))).unwrap();
+
+    let entries = protocol.entries().unwrap();
+    let listed = entries.iter().map(|entry| (&entry.name, entry.is_refusal));
+    assert!(
+        listed.eq([(&refusal, true), (&record, false)]),
+        "{entries:?}"
+    );
+    assert_eq!(protocol.clear().unwrap(), 2);
+    let left = std::fs::read_dir(&path).unwrap();
+    let mut left: Vec<_> = left
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    others.sort();
+    assert_eq!(left, others);
+}
+
+#[test]
+fn a_sweep_removes_what_is_old_and_nothing_else() {
+    const HOUR: u64 = 3600;
+    const MONTH: u64 = 30 * 86_400;
+    let (directory, access) = (tempfile::tempdir().unwrap(), access());
+    let (path, sealer) = (directory.path().join("cache"), Sealer::new());
+    let now = SystemClock::new().now().system_time();
+    let record = CacheRecord::new("t", None, now, Duration::from_secs(60)).unwrap();
+    let protocol = Protocol::<Platform>::new(&path, &sealer, now);
+    let name = protocol.store(&access, &record, false).unwrap();
+    let written = path.join(&name).metadata().unwrap().modified().unwrap();
+    let temporary = |n: u32| format!(".bloom-auth-{n:032x}.tmp");
+    let files = [
+        (temporary(1), HOUR - 60, true),
+        (temporary(2), HOUR + 60, false),
+        (named('2', ".v1.token"), MONTH - 60, true),
+        (named('3', ".v1.token"), MONTH + 60, false),
+        (named('4', ".v1.refusal"), MONTH - 60, true),
+        (named('5', ".v1.refusal"), MONTH + 60, false),
+        (named('6', ".v1.lease"), MONTH - 60, true),
+        (named('7', ".v1.lease"), MONTH + 60, false),
+        (named('8', ".v1.lock"), MONTH + 60, false),
+        // Its entry is there.
+        (named('2', ".v1.lock"), MONTH + 60, true),
+        ("notes.txt".to_owned(), 100 * MONTH, true),
+        (named('g', ".v1.token"), 100 * MONTH, true),
+    ];
+    for (name, age, _) in &files {
+        let file = File::create(path.join(name)).unwrap();
+        file.set_modified(written - Duration::from_secs(*age))
+            .unwrap();
+    }
+    protocol.store(&access, &record, true).unwrap();
+    for (name, age, stays) in &files {
+        assert_eq!(path.join(name).exists(), *stays, "{name} {age}");
+    }
+    assert!(protocol.load(&access).unwrap().value.is_some());
 }
 
 #[test]

@@ -65,6 +65,21 @@ fn what_was_sealed_opens_as_it_was() {
     }
 }
 
+#[test]
+fn what_is_sealed_is_as_large_as_may_be_and_no_larger() {
+    let sealer = Sealer::new();
+    let token = "t".repeat(64 * 1024);
+    let room = MAX_SEALED_BYTES - PREFIX_BYTES - 26 - token.len() - TAG_BYTES;
+    let most = record(&token, Some(&"s".repeat(room)));
+    let sealed = sealer.seal(&access(), &most).unwrap();
+    assert_eq!((sealed.len(), MAX_SEALED_BYTES), (262_144, 262_144));
+    assert_eq!(sealer.open(&access(), &sealed), Ok(most));
+    let more = record(&token, Some(&"s".repeat(room + 1)));
+    assert_eq!(sealer.seal(&access(), &more), Err(SealError::TooLarge));
+    let most = record(&token, Some(&"s".repeat(2 * room)));
+    assert_eq!(sealer.seal(&access(), &most), Err(SealError::TooLarge));
+}
+
 /// One golden file: the name of the entry, then the sealed bytes.
 fn golden(sealer: &Sealer, text: Option<Zeroizing<Vec<u8>>>) -> String {
     let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
