@@ -33,8 +33,12 @@ const MODULES: &[&str] = &[
     "crates/bloom-auth-core/src/protocol",
 ];
 
-/// What shows only in requests that are sent: the integration tests of this name are run as well.
-const SENT: (&str, &str) = ("crates/bloom-auth-core/src/bearer", "bearer::");
+/// What shows in requests that are sent, or on a disk: the crate's integration tests of this name
+/// are run as well.
+const INTEGRATED: &[(&str, &str)] = &[
+    ("crates/bloom-auth-core/src/bearer", "bearer::"),
+    ("crates/bloom-auth-cache/src/file", "file::"),
+];
 
 /// The least share of mutants that has to be caught, in percent.
 const LEAST: usize = 90;
@@ -202,11 +206,11 @@ impl<'a> Run<'a> {
         // On a busy machine the first run says little about the others.
         command.args(["--minimum-test-timeout", "120"]);
         command.args(["--cargo-arg=--locked", "--", "--lib"]);
-        if self.module.starts_with(SENT.0) {
-            command.args(["--test", "it", "--", SENT.1]);
-        } else {
-            command.arg("--");
-        }
+        let mut integrated = INTEGRATED.iter();
+        match integrated.find(|(module, _)| Path::new(self.module).starts_with(module)) {
+            Some((_, name)) => command.args(["--test", "it", "--", name]),
+            None => command.arg("--"),
+        };
         for skip in skips {
             command.args(["--skip", skip]);
         }
