@@ -375,6 +375,41 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_says_what_it_is_and_what_helps() {
+        use ErrorKind as Kind;
+        let again = Recovery::Retry {
+            after: Duration::ZERO,
+        };
+        let mut texts = std::collections::BTreeSet::new();
+        for (kind, recovery) in [
+            (Kind::Configuration, Recovery::FixConfiguration),
+            (Kind::Proxy, Recovery::FixConfiguration),
+            (Kind::Credentials, Recovery::FixCredentials),
+            (Kind::ClientRefused, Recovery::FixCredentials),
+            (Kind::RequestRefused, Recovery::FixRequest),
+            (Kind::Runtime, Recovery::FixProgram),
+            (Kind::BlockingInRuntime, Recovery::FixProgram),
+            (Kind::RateLimited, again),
+            (Kind::Server, again),
+            (Kind::Connect, again),
+            (Kind::Tls, again),
+            (Kind::Timeout, again),
+            (Kind::Interrupted, again),
+            (Kind::Response, again),
+            (Kind::BudgetExhausted, again),
+            (Kind::ExpiredOnArrival, again),
+            (Kind::BlockingThread, again),
+            (Kind::Internal, again),
+        ] {
+            let error = Error::from(kind);
+            assert_eq!((error.kind(), error.recovery()), (kind, recovery));
+            let text = error.to_string();
+            assert!(text.len() > 20, "{text}");
+            assert!(texts.insert(text), "{kind:?} says what another one does");
+        }
+    }
+
+    #[test]
     fn clones_are_the_same_fetch_and_times_differ() {
         let error = Error::new(ErrorKind::Server);
         let later = error.after(Duration::from_millis(1500));

@@ -116,4 +116,17 @@ mod tests {
             assert_eq!(refusal(wait).left(at(now)), left, "{wait} {now}");
         }
     }
+
+    #[test]
+    fn a_refusal_gives_back_what_it_was_made_of() {
+        let (at, wait) = (
+            SystemTime::UNIX_EPOCH + Duration::from_secs(9),
+            Duration::from_secs(8),
+        );
+        for kind in [RefusalKind::Client, RefusalKind::Request] {
+            let refusal = Refusal::new(kind, at, wait, 4);
+            assert_eq!((refusal.kind(), refusal.refused_at()), (kind, at));
+            assert_eq!((refusal.wait(), refusal.refusals()), (wait, 4));
+        }
+    }
 }

@@ -260,6 +260,78 @@ mod tests {
         assert!(error.to_string().ends_with("is not a regular file"));
     }
 
+    /// A file with these contents, for as long as the closure runs.
+    fn with_file<T>(name: &str, contents: &[u8], read: impl FnOnce(&Path) -> T) -> T {
+        let path = std::env::temp_dir().join(format!("bloom-auth-{name}-{}", std::process::id()));
+        std::fs::write(&path, contents).unwrap();
+        let result = read(&path);
+        std::fs::remove_file(&path).unwrap();
+        result
+    }
+
+    #[test]
+    fn a_file_is_read_anew_each_time() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        with_file("anew", b"first", |path| {
+            let source = FileCredentials::new(ClientId::new("id").unwrap(), path);
+            let secret = || {
+                let credentials = runtime.block_on(source.credentials()).unwrap();
+                credentials.secret().unwrap().expose().to_owned()
+            };
+            assert_eq!(secret(), "first");
+            std::fs::write(path, "second").unwrap();
+            assert_eq!(secret(), "second");
+        });
+    }
+
+    #[test]
+    fn what_a_file_holds_instead_of_a_secret_is_said_and_not_shown() {
+        let id = || ClientId::new("id").unwrap();
+        let most = usize::try_from(MAX_FILE_BYTES).unwrap();
+        for (contents, problem) in [
+            (vec![b'x'; most + 1], "is too large to hold a client secret"),
+            (b"\xffcanary".to_vec(), "holds no client secret"),
+            (Vec::new(), "holds no client secret"),
+        ] {
+            with_file("problem", &contents, |path| {
+                let error = FileCredentials::new(id(), path).read().unwrap_err();
+                let text = crate::chain(&error);
+                assert!(text.contains(problem), "{text}");
+                assert!(!text.contains("canary") && !text.contains("xxx"), "{text}");
+            });
+        }
+    }
+
+    #[cfg(feature = "private-key-jwt")]
+    #[test]
+    fn a_private_key_is_read_with_what_goes_with_it() {
+        use crate::test_keys::{ED25519, P256};
+
+        let id = || ClientId::new("id").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        with_file("key", P256.private_pem.as_bytes(), |path| {
+            let source = PrivateKeyFile::new(id(), path).key_id("k").audience("a");
+            let credentials = runtime.block_on(source.credentials()).unwrap();
+            assert!(credentials.secret().is_none());
+            // A key of another kind cannot sign so.
+            let other = source.algorithm(SigningAlgorithm::Rs256).read();
+            assert!(other.is_err());
+        });
+        with_file("key-2", ED25519.private_pem.as_bytes(), |path| {
+            assert!(PrivateKeyFile::new(id(), path).read().is_ok());
+        });
+        let error = with_file("no-key", b"canary", |path| {
+            PrivateKeyFile::new(id(), path).read().unwrap_err()
+        });
+        let text = crate::chain(&error);
+        assert!(text.contains("holds no usable private key"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_fifo_is_refused_at_once() {
