@@ -184,7 +184,10 @@ impl Tools {
                 && !relative.starts_with(TEST_TOOLS)
                 && !tests.contains(path)
             {
-                files.insert(relative, File::new(lines, &text(Path::new(path))?));
+                let file = File::new(lines, &text(Path::new(path))?);
+                if file.count().lines > 0 {
+                    files.insert(relative, file);
+                }
             }
         }
         Ok(files)
