@@ -16,6 +16,7 @@
 //! | a private key or a certificate in the place of a secret | [`clients_without_a_secret`] |
 //! | tests to write for your service | [`testing`] |
 //! | questions about speed, or a fleet to plan | [`performance`] |
+//! | doubts | [`how_it_is_tested`] |
 //!
 //! They have one engine behind them, and promise the same: one token for all
 //! callers, replaced before it expires; another one when the API refuses it; and
@@ -92,3 +93,6 @@ pub mod testing {}
 #[doc = ""]
 #[doc = include_str!("performance/fleet.svg")]
 pub mod performance {}
+
+#[doc = include_str!("how_it_is_tested.md")]
+pub mod how_it_is_tested {}

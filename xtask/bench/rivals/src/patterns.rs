@@ -17,20 +17,24 @@ use tokio::{runtime::Runtime, sync::RwLock};
 
 struct Locked(RwLock<(BasicTokenResponse, Instant)>);
 
-impl Operation for Locked {
-    type Output = Option<HeaderValue>;
-
+impl Locked {
+    /// A copy, which is what a function that returns a token gives to its callers.
     #[expect(
         clippy::disallowed_methods,
         reason = "as users do who have no clock of their own"
     )]
-    async fn run(&self) -> Option<HeaderValue> {
+    async fn token(&self) -> Option<AccessToken> {
         let held = self.0.read().await;
         let (token, expires_at) = &*held;
-        if Instant::now() >= *expires_at {
-            return None;
-        }
-        crate::bearer(token.access_token().secret())
+        (Instant::now() < *expires_at).then(|| token.access_token().clone())
+    }
+}
+
+impl Operation for Locked {
+    type Output = Option<HeaderValue>;
+
+    async fn run(&self) -> Option<HeaderValue> {
+        crate::bearer(self.token().await?.secret())
     }
 }
 
