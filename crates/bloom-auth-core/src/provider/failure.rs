@@ -386,8 +386,13 @@ mod tests {
                 retry_after: (asked > 0).then(|| Duration::from_millis(asked)),
                 ..Failure::timeout()
             };
-            let pause = failure.pause_after(attempt, 3, draw);
-            assert_eq!(pause, expected, "{class:?} {attempt} {asked} {draw}");
+            let pause = |left| failure.pause_after(attempt, 3, left, draw);
+            let case = (class, attempt, asked, draw);
+            assert_eq!(pause(u64::MAX), expected, "{case:?}");
+            // None that would not end in time.
+            let taken = expected.unwrap_or_default();
+            assert_eq!(pause(taken), None, "{case:?}");
+            assert_eq!(pause(taken + 1), expected, "{case:?}");
         }
     }
 }

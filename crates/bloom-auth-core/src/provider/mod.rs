@@ -26,6 +26,7 @@ mod published;
 mod settings;
 mod shared;
 #[cfg(test)]
+#[cfg(feature = "test-util")]
 mod simulation;
 mod state;
 mod status;
