@@ -377,6 +377,7 @@ async fn a_spent_quota_is_told_from_a_refusal_in_both_dialects() {
         let provider = TokenProvider::builder(environment, credentials, transport())
             .scopes(scopes.parse().unwrap())
             .clock(ManualClock::new())
+            .entropy(FixedEntropy::LEAST)
             .build()
             .unwrap();
         let held = token(&provider).await.unwrap();
