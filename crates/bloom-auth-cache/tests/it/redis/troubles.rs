@@ -261,7 +261,7 @@ async fn r16_stores_that_pile_up_end_and_the_newest_wins() {
             // The newest is in the middle, and newer than what is there.
             let ahead = 100 - n.abs_diff(77).min(100);
             tasks.spawn(async move {
-                let now = record("", 0).sent_at() + Duration::from_secs(ahead);
+                let now = record("now", 0).sent_at() + Duration::from_secs(ahead);
                 let lifetime = Duration::from_secs(3600);
                 let token = format!("t{n}");
                 let record = bloom_auth_core::CacheRecord::new(&token, None, now, lifetime);

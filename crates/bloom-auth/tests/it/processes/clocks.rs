@@ -9,7 +9,10 @@ use std::{
 use bloom_auth::{
     AuthVersion, ClientCredentials, ClientId, ClientSecret, Environment, TokenProvider,
 };
-use bloom_auth_core::test_util::{ManualClock, Reply, ScriptedTransport};
+use bloom_auth_core::{
+    TokenProviderBuilder,
+    test_util::{FixedEntropy, ManualClock, Reply, ScriptedTransport},
+};
 use reqwest::{StatusCode, header::RETRY_AFTER};
 use tokio::runtime::Builder;
 
@@ -28,12 +31,12 @@ const ZONES: [&str; 5] = [
 /// forward, on 29 March 2026.
 const TO_SUMMER: Duration = Duration::from_secs(87 * 86_400);
 
-fn provider(transport: ScriptedTransport) -> (TokenProvider, ManualClock) {
+fn builder(transport: ScriptedTransport) -> (TokenProviderBuilder, ManualClock) {
     let (id, secret) = (ClientId::new("client"), ClientSecret::new("secret"));
     let credentials = ClientCredentials::new(id.unwrap(), secret.unwrap());
     let (environment, clock) = (Environment::sandbox(AuthVersion::V1), ManualClock::new());
     let provider = TokenProvider::builder(environment, credentials, transport);
-    (provider.clock(clock.clone()).build().unwrap(), clock)
+    (provider.clock(clock.clone()), clock)
 }
 
 fn block_on<T>(call: impl Future<Output = T>) -> T {
@@ -54,11 +57,12 @@ fn t11_times_are_the_same_in_every_zone() {
         let busy = Reply::answer(StatusCode::SERVICE_UNAVAILABLE, "");
         let busy = busy.with_header(RETRY_AFTER, "Sun, 29 Mar 2026 01:00:30 GMT");
         let transport = ScriptedTransport::new([Reply::token("first", 7200), busy]);
-        let (provider, clock) = provider(transport);
+        let (builder, clock) = builder(transport);
+        // Without jitter: a wait has some too.
+        let provider = builder.entropy(FixedEntropy::LEAST).build().unwrap();
         clock.advance(TO_SUMMER);
         let token = block_on(provider.token()).unwrap();
         let status = provider.status();
-        // Jitter is in the one time, and not in the others.
         assert!(status.refresh_at.unwrap() < status.unusable_at.unwrap());
         clock.advance(Duration::from_secs(3600));
         let error = block_on(provider.refresh()).unwrap_err();
@@ -113,7 +117,8 @@ fn t7_copies_of_a_process_wake_up_with_different_jitter() {
     }
     let tokens = ["first", "second"].map(|token| Reply::token(token, 3600));
     let transport = ScriptedTransport::new(tokens);
-    let (provider, clock) = provider(transport.clone());
+    let (builder, clock) = builder(transport.clone());
+    let provider = builder.build().unwrap();
     block_on(provider.token()).unwrap();
     // Both go on from one state, hours later.
     let wake_up = |who: &str| {
