@@ -175,7 +175,8 @@ impl Prepared {
         }
     }
 
-    /// One that shares no memory with this one.
+    /// One for other threads, which write nothing that is near to what users of
+    /// this one write.
     pub(crate) fn separate(&self) -> Self {
         let token = self.token.separate();
         Self {

@@ -17,7 +17,7 @@ mod skip;
 mod transport;
 pub mod transport_suite;
 
-pub use allocations::{allocations, note_allocation};
+pub use allocations::{allocations, note_allocation, small_allocations};
 pub use clock::{ManualClock, TokioClock};
 pub use credentials::ScriptedCredentials;
 pub use entropy::{FixedEntropy, SeededEntropy};
