@@ -163,9 +163,12 @@ impl Fetch {
         // the token; and before anyone who waits goes on, so that a process
         // which ends then has kept it.
         match &answer {
-            Ok((_, record)) => self.store(&access, record).await,
+            // One that was rejected meanwhile is for nobody.
+            Ok((fetched, record)) if self.shared.still_good(fetched) => {
+                self.store(&access, record).await;
+            }
             Err(End::Failed(failure)) => self.store_refusal(&access, failure).await,
-            Err(_) => {}
+            _ => {}
         }
         shielded(async { drop(lease) }).await;
         answer.map(|(fetched, _)| fetched)

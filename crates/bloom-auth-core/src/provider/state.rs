@@ -232,13 +232,16 @@ impl State {
     /// An older one than what is held (a late answer) is not taken, nor one
     /// from a cache that was rejected. If the server itself gives a rejected
     /// token again, that token is all there is: it is taken, and the
-    /// rejection forgotten.
+    /// rejection forgotten. An answer to a request that was under way when it was rejected
+    /// says nothing of the kind.
     pub(crate) fn succeeded(&mut self, held: Held, origin: Origin, now: Timestamp) -> bool {
         let hash = held.token.hash();
-        match origin {
-            Origin::Cache if self.tombstones.holds(&hash) => return false,
-            Origin::Cache => {}
-            Origin::Server => self.tombstones.lift(&hash),
+        let is_rejected = match origin {
+            Origin::Cache => self.tombstones.holds(&hash),
+            Origin::Server => self.tombstones.holds_since(&hash, held.generation),
+        };
+        if is_rejected {
+            return false;
         }
         self.failures = 0;
         self.last_try_taken = false;
@@ -253,6 +256,7 @@ impl State {
         if self.held.as_ref().is_some_and(is_late) {
             return false;
         }
+        self.tombstones.lift(&hash);
         self.held = Some(held);
         if self.dropped.take() == Some(Reason::Rejected) && origin == Origin::Cache {
             // The rejection has cost no fetch.
@@ -401,7 +405,8 @@ impl State {
             self.dropped = Some(Reason::Rejected);
             self.rejected_at = Some(now.monotonic);
         }
-        self.tombstones.add(hash, token.expires_at(), now);
+        self.tombstones
+            .add(hash, token.expires_at(), self.generations, now);
         if is_current {
             Rejection::Dropped
         } else {

@@ -18,11 +18,19 @@ pub(crate) struct Tombstones(VecDeque<Tombstone>);
 struct Tombstone {
     hash: TokenHash,
     until: u64,
+    /// The newest fetch when the token was rejected.
+    generation: u64,
     told: bool,
 }
 
 impl Tombstones {
-    pub(crate) fn add(&mut self, hash: TokenHash, expires_at: SystemTime, now: Timestamp) {
+    pub(crate) fn add(
+        &mut self,
+        hash: TokenHash,
+        expires_at: SystemTime,
+        generation: u64,
+        now: Timestamp,
+    ) {
         self.0.retain(|tombstone| tombstone.until > now.wall);
         if self.0.len() == MAX_TOMBSTONES {
             self.0.pop_front();
@@ -30,12 +38,19 @@ impl Tombstones {
         self.0.push_back(Tombstone {
             hash,
             until: wall_nanos(expires_at),
+            generation,
             told: false,
         });
     }
 
     pub(crate) fn holds(&self, hash: &TokenHash) -> bool {
         self.0.iter().any(|tombstone| tombstone.hash == *hash)
+    }
+
+    /// Whether it was rejected when this fetch had begun already.
+    pub(crate) fn holds_since(&self, hash: &TokenHash, generation: u64) -> bool {
+        let is_it = |it: &Tombstone| it.hash == *hash && it.generation >= generation;
+        self.0.iter().any(is_it)
     }
 
     pub(crate) fn lift(&mut self, hash: &TokenHash) {
@@ -69,19 +84,22 @@ mod tests {
     fn tombstones_last_until_expiry_and_stay_few() {
         let mut tombstones = Tombstones::default();
         let now = Timestamp::new(0, 100);
-        tombstones.add(hash(0), system_time(200), now);
+        tombstones.add(hash(0), system_time(200), 7, now);
         assert!(tombstones.holds(&hash(0)));
+        assert!(tombstones.holds_since(&hash(0), 7) && !tombstones.holds_since(&hash(0), 8));
+        assert!(!tombstones.holds_since(&hash(1), 7));
         assert_eq!(tombstones.untold(), [hash(0)]);
         tombstones.told(&hash(0));
         assert_eq!(tombstones.untold(), []);
         for n in 1..=1000 {
-            tombstones.add(hash(n), system_time(1_000), now);
+            tombstones.add(hash(n), system_time(1_000), 7, now);
         }
         assert_eq!(tombstones.0.len(), MAX_TOMBSTONES);
         assert!(!tombstones.holds(&hash(0)) && tombstones.holds(&hash(1000)));
         tombstones.lift(&hash(1000));
         assert!(!tombstones.holds(&hash(1000)));
-        tombstones.add(hash(1001), system_time(2_000), Timestamp::new(0, 1_000));
+        let later = Timestamp::new(0, 1_000);
+        tombstones.add(hash(1001), system_time(2_000), 7, later);
         assert_eq!(tombstones.0.len(), 1);
     }
 }

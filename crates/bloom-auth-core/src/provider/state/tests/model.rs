@@ -1,6 +1,6 @@
 //! A model of the promises, against which any order of events is held.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use proptest::prelude::*;
 
@@ -57,7 +57,8 @@ struct Model {
     held_back_until: u64,
     recheck_at: Option<u64>,
     refused: Option<CredentialTag>,
-    rejected: HashSet<String>,
+    /// With the newest flight at that time.
+    rejected: HashMap<String, u64>,
     /// Until when each token can be used at most: as it was last received.
     usable_until: HashMap<String, Timestamp>,
 }
@@ -73,7 +74,7 @@ impl Model {
             now.monotonic < until.monotonic && now.wall < until.wall,
             "expired"
         );
-        prop_assert!(!self.rejected.contains(token.expose()), "rejected");
+        prop_assert!(!self.rejected.contains_key(token.expose()), "rejected");
         Ok(())
     }
 
@@ -155,19 +156,22 @@ fn run(events: Vec<Event>, draw: u64, tag: CredentialTag) -> Result<(), TestCase
                     continue;
                 };
                 let until = held.deadlines.unusable_at;
-                let was_rejected = model.rejected.contains(&name(token));
+                // The server's word counts if it was asked since.
+                let rejected = model.rejected.get(&name(token)).copied();
+                let is_rejected =
+                    rejected.is_some_and(|newest| !from_server || generation <= newest);
                 let origin = if from_server {
                     Origin::Server
                 } else {
                     Origin::Cache
                 };
                 let taken = state.succeeded(held, origin, now);
-                if was_rejected && !from_server {
+                if is_rejected {
                     prop_assert!(!taken, "a rejected token came back");
                     continue;
                 }
-                model.rejected.remove(&name(token));
                 if taken {
+                    model.rejected.remove(&name(token));
                     model.usable_until.insert(name(token), until);
                 }
                 prop_assert!(taken || late, "a good token was not taken");
@@ -222,7 +226,7 @@ fn run(events: Vec<Event>, draw: u64, tag: CredentialTag) -> Result<(), TestCase
                 let token = AccessToken::from_text(&text, u64::MAX, None).unwrap();
                 match state.reject(&token, now) {
                     Rejection::Dropped | Rejection::NotCurrent => {
-                        model.rejected.insert(text);
+                        model.rejected.entry(text).or_insert(model.newest);
                     }
                     Rejection::CoolingDown { after } => {
                         prop_assert!(after <= Duration::from_secs(30));
