@@ -88,6 +88,9 @@ pub struct FetchLimit(Arc<Mutex<Queue>>);
 /// the next one in the queue.
 const CALL: Duration = Duration::from_secs(1);
 
+/// Those who wait look about so often within that time, all together.
+const LOOKS: usize = 64;
+
 impl FetchLimit {
     /// A limit of so many token requests at once.
     ///
@@ -209,8 +212,12 @@ impl Queue {
             self.give(ticket, now + time);
             return None;
         }
-        // There is one: else there would have been a place.
-        Some(self.overdue.first().map_or(now + CALL, |(at, _)| *at))
+        // Whoever is called meanwhile may stand still, and then its place is
+        // overdue before any that is taken now. One of those who wait finds that
+        // out; they look as often together, however many they are.
+        let many = u32::try_from(self.waiting.len() / LOOKS).unwrap_or(u32::MAX);
+        let next = now + CALL + CALL.saturating_mul(many);
+        Some(self.overdue.first().map_or(next, |(at, _)| next.min(*at)))
     }
 
     fn leave(&mut self, ticket: u64, now: Instant) {

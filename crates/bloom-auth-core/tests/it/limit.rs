@@ -205,6 +205,35 @@ fn f9_a_runtime_that_stands_still_keeps_no_place() {
 }
 
 #[test]
+fn f9_who_is_called_and_stands_still_holds_nobody_up_for_long() {
+    let (gate, limit) = (Gate::default(), FetchLimit::new(1).unwrap());
+    let (still, running) = (paused(), paused());
+    let [first, asleep] = [(); 2].map(|()| limited(&limit, gate.clone()));
+    let start = async |provider| {
+        let call = [begin(provider)];
+        settle().await;
+        call
+    };
+    let [first] = running.block_on(start(&first));
+    let _calls = still.block_on(start(&asleep));
+    running.block_on(async {
+        let last = begin(&limited(&limit, gate.clone()));
+        settle().await;
+        assert_eq!(gate.requests(), 1);
+        // The place goes to the one that does not know it, for a second, and
+        // whoever waits behind it looks every second. What was taken first
+        // would be overdue after 11 s.
+        gate.answer(1);
+        first.await.unwrap();
+        sleep(3 * SECOND).await;
+        settle().await;
+        assert_eq!(gate.requests(), 2);
+        gate.answer(2);
+        assert_eq!(name(&last.await.unwrap()), "2");
+    });
+}
+
+#[test]
 fn f9_a_server_that_never_answers_holds_a_place_for_one_attempt() {
     paused().block_on(async {
         let limit = FetchLimit::new(1).unwrap();
