@@ -73,7 +73,9 @@ impl TokenProvider {
     /// Does what is to be done, and says for how long that is nothing.
     fn warm_up(&self) -> Duration {
         let shared = &self.shared;
-        let is_fresh = shared.engine().state.is_fresh(shared.now());
+        // First: no foreign clock is asked under the lock.
+        let now = shared.now();
+        let is_fresh = shared.engine().state.is_fresh(now);
         if !is_fresh {
             // It starts a fetch, if one may start; nobody waits for it.
             let _ = self.step(Ask::Usable);
