@@ -102,6 +102,9 @@ impl Fetch {
             // A source that fails meanwhile does not lift the refusal.
             (Err(_), Reason::Recheck(_)) => return Err(End::Unchanged),
             (Ok(credentials), Reason::Recheck(_)) => {
+                // The source may have taken so long that others were refused
+                // since.
+                self.still_current()?;
                 self.shared.credentials_changed();
                 credentials
             }
@@ -411,10 +414,11 @@ impl Fetch {
                 refusals_elsewhere: self.refusals_elsewhere.load(Ordering::Relaxed),
                 ..failure
             })?;
+        let accepted = self.accept(&decoded, attempt, sent, received);
         if let Some(content_type) = wrong_content_type(response.headers()) {
             events::content_type_wrong(&content_type);
         }
-        self.accept(&decoded, attempt, sent, received)
+        accepted
     }
 
     /// Waits for a call up to this deadline, which also passes while the machine
@@ -450,23 +454,12 @@ impl Fetch {
         received: Timestamp,
     ) -> Result<(Fetched, CacheRecord), Failure> {
         let shared = &self.shared;
-        if response.expires_in() == ExpiresIn::Unknown {
-            events::lifetime_unknown(shared.settings.default_lifetime);
-        }
         let lifetime = answer::lifetime(response, &shared.settings);
         let draw = shared.entropy.draw();
         let deadlines = answer::deadlines(lifetime, &shared.settings, sent, received, draw)?;
-        let scopes = response.scopes().cloned();
-        if let Some(granted) = &scopes {
-            let missing = shared.request.scopes().without(granted);
-            if !missing.is_empty() {
-                events::scopes_missing(&missing);
-            }
-        }
         let expires_at = deadlines.expires_at.wall;
+        let scopes = response.scopes().cloned();
         let token = AccessToken::new(response.bearer().clone(), expires_at, scopes);
-        events::token_received(self.reason, attempt, &token, lifetime);
-        shared.counters.tokens_received.add();
         let record = CacheRecord::of(token.clone(), sent.wall, lifetime);
         let fetched = Fetched {
             token,
@@ -474,7 +467,30 @@ impl Fetch {
             origin: Origin::Server,
         };
         self.publish(&fetched);
+        shared.counters.tokens_received.add();
+        self.tell_received(response, attempt, &fetched.token, lifetime);
         Ok((fetched, record))
+    }
+
+    /// When the token is in service: a subscriber that panics does not cost it.
+    fn tell_received(
+        &self,
+        response: &TokenResponse,
+        attempt: u32,
+        token: &AccessToken,
+        lifetime: u64,
+    ) {
+        let shared = &self.shared;
+        if response.expires_in() == ExpiresIn::Unknown {
+            events::lifetime_unknown(shared.settings.default_lifetime);
+        }
+        if let Some(granted) = token.scopes() {
+            let missing = shared.request.scopes().without(granted);
+            if !missing.is_empty() {
+                events::scopes_missing(&missing);
+            }
+        }
+        events::token_received(self.reason, attempt, token, lifetime);
     }
 
     fn publish(&self, fetched: &Fetched) -> bool {

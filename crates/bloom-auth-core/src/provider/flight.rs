@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
         Arc,
@@ -13,6 +14,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
+    events,
     failure::Failure,
     fetch::{End, Fetch, Fetched},
     shared::Shared,
@@ -137,7 +139,11 @@ impl Task {
         } = &self.fetch;
         let outcome = match end {
             Ok(fetched) => Some(Ok(fetched)),
-            Err(End::Failed(failure)) => Some(Err(shared.failed(*generation, failure))),
+            Err(End::Failed(failure)) => {
+                let error = shared.failed(*generation, failure);
+                events::fetch_failed(&error);
+                Some(Err(error))
+            }
             Err(End::Unchanged) => shared.unchanged().map(Err),
             Err(End::Elsewhere) => None,
         };
@@ -166,6 +172,9 @@ impl Drop for Task {
         }
         let failure = Failure::later(Error::new(ErrorKind::Internal));
         let error = self.fetch.shared.failed(self.fetch.generation, failure);
-        self.land(Some(Err(error)));
+        self.land(Some(Err(error.clone())));
+        // If it was a subscriber that panicked, it may again, and a second panic
+        // during the first ends the process.
+        let _ = catch_unwind(AssertUnwindSafe(|| events::fetch_failed(&error)));
     }
 }

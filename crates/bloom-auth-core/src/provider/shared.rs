@@ -108,7 +108,6 @@ impl Shared {
         let discarded = engine.state.take_discarded();
         drop(engine);
         drop(discarded);
-        events::fetch_failed(&error);
         error
     }
 

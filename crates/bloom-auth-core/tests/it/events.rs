@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use bloom_auth_core::{
     AuthVersion, Bearer, CacheAccess, ClientCredentials, ClientId, ClientSecret, Environment,
-    Origin, TokenProvider, TransportErrorKind,
+    ErrorKind, Origin, TokenProvider, TransportErrorKind,
     protocol::TokenRequest,
     test_util::{
         EventLog, Reply, ScriptedTransport, TokioClock, documented_events, emitted_events,
@@ -12,9 +12,14 @@ use bloom_auth_core::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header::WWW_AUTHENTICATE};
 use tokio::time::advance;
+use tracing::{
+    Dispatch, Event, Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+    subscriber::NoSubscriber,
+};
 
 use crate::support::{
-    Mood, SECRET, TestCache, builder, credentials, paused, provider, settle, token_reply,
+    Mood, SECRET, TestCache, builder, credentials, name, paused, provider, settle, token_reply,
 };
 
 /// Lets every event happen once.
@@ -69,4 +74,50 @@ fn the_documentation_names_every_event_and_no_other() {
     // What the run above does not come to would be missed otherwise.
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     assert_eq!(emitted_events(&source).unwrap(), documented.len());
+}
+
+/// One that panics at every event of ours.
+struct Panics {
+    /// As for `EventLog`: tracing is to ask this one, whatever others said.
+    _second: Dispatch,
+}
+
+impl Subscriber for Panics {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("bloom_auth")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        panic!("a subscriber with a bug, at {:?}", event.metadata().name());
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn c9_a_subscriber_that_panics_costs_a_call_and_no_token() {
+    let panics = Panics {
+        _second: Dispatch::new(NoSubscriber::new()),
+    };
+    tracing::subscriber::with_default(panics, || {
+        paused().block_on(async {
+            let transport = ScriptedTransport::new([token_reply("A", 100)]);
+            let good = provider(transport.clone());
+            let error = good.token().await.unwrap_err();
+            // And not the end of the process, though it panics again for this error.
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert_eq!(name(&good.token().await.unwrap()), "A");
+            assert_eq!(transport.request_count(), 1);
+        });
+    });
 }
