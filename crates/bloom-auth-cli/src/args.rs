@@ -1,8 +1,8 @@
 //! What can be typed: commands, flags, and the help that teaches them.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, mem::ManuallyDrop, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::settings::names;
@@ -46,7 +46,13 @@ defaults, in this order; `bloom-auth status` says which came from where.";
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) volume: Volume,
+}
 
+// No documentation: clap would take it for that of the program.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Volume {
     /// Say on stderr what is done; twice for details, three times for
     /// everything. Never a secret
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -55,6 +61,44 @@ pub(crate) struct Cli {
     /// Print no warnings
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+}
+
+impl Cli {
+    /// Reads what was typed, the program's name included.
+    ///
+    /// A token that is at hand is there sooner than the parser for all commands
+    /// is made, so those that scripts give again and again have shorter ways.
+    pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let alone = match (arguments.get(1).and_then(|name| name.to_str()), arguments) {
+            // Everything is as it is by default.
+            (Some("token"), [_, _]) => Some(Self {
+                command: Command::Token(TokenArgs::default()),
+                volume: Volume::default(),
+            }),
+            (Some("token"), _) => Self::read_alone(arguments, Command::Token),
+            (Some("exec"), _) => Self::read_alone(arguments, Command::Exec),
+            _ => None,
+        };
+        match alone {
+            Some(cli) => Ok(cli),
+            None => Self::try_parse_from(arguments),
+        }
+    }
+
+    /// With the flags of this command alone. `None` leaves what is wrong, or the
+    /// help that was asked for, to the parser that knows the other ones too.
+    fn read_alone<T: Args>(arguments: &[OsString], of: fn(T) -> Command) -> Option<Self> {
+        let command = Volume::augment_args(T::augment_args(clap::Command::new("")));
+        // To take it apart costs as much as to make it, and the process ends soon.
+        let mut command = ManuallyDrop::new(command);
+        // The command's name stands where clap expects the program's.
+        let typed = arguments.iter().skip(1);
+        let mut matches = command.try_get_matches_from_mut(typed).ok()?;
+        Some(Self {
+            command: of(T::from_arg_matches_mut(&mut matches).ok()?),
+            volume: Volume::from_arg_matches_mut(&mut matches).ok()?,
+        })
+    }
 }
 
 // The flags of a command are made when it is the one that was asked for: those of
@@ -196,7 +240,7 @@ pub(crate) enum Format {
     Env,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Examples:
   bloom-auth token
@@ -480,6 +524,49 @@ mod tests {
             let long = setting.flag.trim_start_matches("--");
             let found = token.get_arguments().any(|it| it.get_long() == Some(long));
             assert_eq!(found, setting.variable != names::CLIENT_SECRET, "{long}");
+        }
+    }
+
+    #[test]
+    fn the_shorter_ways_lead_to_what_the_parser_for_all_commands_finds() {
+        for line in [
+            "",
+            "token",
+            "token -v",
+            "token -qv",
+            "token --verbose --quiet",
+            "token --format header --min-lifetime 60 --refresh",
+            "token --format=Header",
+            "token --min-lifetime -1",
+            "token --client-id x --scope=y --cache-dir /z -vv",
+            "token --secret-stdin --keyring",
+            "token --profile",
+            "token --",
+            "token -h",
+            "token --help",
+            "token -V",
+            "token --version",
+            "token help",
+            "token exec",
+            "token --json",
+            "-v token",
+            "tokens",
+            "exec",
+            "exec x",
+            "exec -q --min-lifetime 5 -- x --help -v",
+            "exec --client-id y -- token",
+            "exec --help -- x",
+            "status --json",
+            "help token",
+        ] {
+            let line = ["bloom-auth"].into_iter().chain(line.split_whitespace());
+            let line: Vec<OsString> = line.map(OsString::from).collect();
+            let shown = |read: Result<Cli, clap::Error>| match read {
+                Ok(cli) => format!("{cli:?}"),
+                Err(error) => format!("{:?}: {error}", error.kind()),
+            };
+            let expected = shown(Cli::try_parse_from(&line));
+            assert_eq!(shown(Cli::read(&line)), expected, "{line:?}");
         }
     }
 

@@ -112,8 +112,6 @@ mod settings;
 
 use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
-use clap::Parser as _;
-
 use crate::{
     args::{Cli, Command},
     commands::Context,
@@ -131,7 +129,7 @@ pub fn main() -> ExitCode {
     let environment = environment();
     let style = Style::stderr(&*environment.lookup);
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    match run(arguments, environment, style, core_limit) {
+    match run(&arguments, environment, style, core_limit) {
         Ok(()) => ExitCode::from(Exit::Ok.code()),
         Err(failure) => {
             if !failure.message.is_empty() {
@@ -143,13 +141,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(
-    arguments: Vec<OsString>,
+    arguments: &[OsString],
     environment: Environment,
     style: Style,
     core_limit: hardening::CoreLimit,
 ) -> Result<(), Failure> {
     settings::secret::refuse_as_argument(arguments.iter().skip(1))?;
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() {
@@ -165,17 +163,17 @@ fn run(
             };
         }
     };
-    let verbosity = Verbosity::of(cli.quiet, cli.verbose);
+    let verbosity = Verbosity::of(cli.volume.quiet, cli.volume.verbose);
     let lines = Lines {
         verbosity,
         style,
-        requests: matches!(cli.command, Command::Emulator(_)) && !cli.quiet,
+        requests: matches!(cli.command, Command::Emulator(_)) && !cli.volume.quiet,
     };
     lines.install();
     let context = Context {
         environment,
         style,
-        is_quiet: cli.quiet,
+        is_quiet: cli.volume.quiet,
         core_limit,
     };
     match cli.command {
