@@ -136,6 +136,11 @@ const COMMANDS: &[Command] = &[
                 (false, false) if binary.is_some() => {
                     anyhow::bail!("`--binary=` goes with `--peers` or `--instructions`")
                 }
+                (false, false) if docs && (quick || alone) => {
+                    anyhow::bail!(
+                        "`--docs` wants a whole run: it goes with neither `--quick` nor `--alone`"
+                    )
+                }
                 (false, false) => bench::run(&bench::Config { quick, alone, docs }),
             }
         },
