@@ -57,7 +57,7 @@ const COMMANDS: &[Command] = &[
         flags: &[
             Flag {
                 name: "--long",
-                summary: "let the stress tests take their long form (sets BLOOM_AUTH_TEST_LONG=1)",
+                summary: "play more orders, seeds and processes: hours instead of minutes (sets BLOOM_AUTH_TEST_LONG=1)",
             },
             Flag {
                 name: "--interop",
@@ -113,11 +113,11 @@ const COMMANDS: &[Command] = &[
             },
             Flag {
                 name: "--instructions",
-                summary: "count those of the command line tool by valgrind instead",
+                summary: "count the instructions of the command line tool by valgrind instead",
             },
             Flag {
                 name: "--binary=",
-                summary: "with these two: the path of the command line tool, which is built otherwise",
+                summary: "with `--peers` or `--instructions`: the path of the command line tool, which is built otherwise",
             },
         ],
         run: |options| {
@@ -222,7 +222,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "mutants",
-        summary: "change the code in many small ways, and say which of them no library test notices",
+        summary: "change the code in many small ways, and say which of them no test notices",
         flags: &[
             Flag {
                 name: "--file=",

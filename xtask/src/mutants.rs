@@ -1,4 +1,4 @@
-//! `cargo xtask mutants`: whether the library tests notice when the code is changed (cargo-mutants).
+//! `cargo xtask mutants`: whether the tests notice when the code is changed (cargo-mutants).
 
 mod ledger;
 mod survivors;
@@ -33,8 +33,8 @@ const MODULES: &[&str] = &[
     "crates/bloom-auth-core/src/protocol",
 ];
 
-/// What shows in requests that are sent, or on a disk: the crate's integration tests of this name
-/// are run as well.
+/// What shows in requests that are sent, or on a disk: for these, tests of this name alone are run,
+/// those of `tests/it` too.
 const INTEGRATED: &[(&str, &str)] = &[
     ("crates/bloom-auth-core/src/bearer", "bearer::"),
     ("crates/bloom-auth-cache/src/file", "file::"),

@@ -13,7 +13,7 @@ use libtest::Tally;
 use record::Record;
 
 pub(crate) struct Config {
-    /// Let the stress tests take their long form.
+    /// Play more orders, seeds and processes: hours instead of minutes.
     pub(crate) long: bool,
     /// Judge which faults are covered as well.
     pub(crate) faults: bool,
