@@ -5,8 +5,8 @@ use crate::{Verdict, servers, sys};
 
 /// The one test, and what tells it how long it is to go on; it knows these names too.
 const TEST: &str = "soak::x18_nothing_grows_through_very_many_refreshes";
-const MINUTES: &str = "BLOOM_AUTH_STRESS_MINUTES";
-const SEED: &str = "BLOOM_AUTH_STRESS_SEED";
+const MINUTES: &str = "BLOOM_AUTH_SOAK_MINUTES";
+const SEED: &str = "BLOOM_AUTH_SOAK_SEED";
 
 /// Of the crate, what is soaked: caches, and every way to call.
 const FEATURES: &str = "blocking,file,redis";

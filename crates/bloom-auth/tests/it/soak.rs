@@ -29,8 +29,8 @@ use self::{
 };
 
 /// Set by `cargo xtask stress`.
-const MINUTES: &str = "BLOOM_AUTH_STRESS_MINUTES";
-const SEED: &str = "BLOOM_AUTH_STRESS_SEED";
+const MINUTES: &str = "BLOOM_AUTH_SOAK_MINUTES";
+const SEED: &str = "BLOOM_AUTH_SOAK_SEED";
 
 /// What a child process is to do; a process without it is a parent.
 const ROLE: &str = "BLOOM_AUTH_TEST_ROLE";
