@@ -1,5 +1,6 @@
 //! The places on loom's locks, from their own source: what threads read, in
-//! every order of their steps.
+//! every order of their steps with at most four changes of the thread that no
+//! lock asks for, and in every order in the long form.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
-//! What a fleet of ten thousand is held to, in good times and in bad ones.
+//! What a fleet of ten thousand is held to, in good times and in a brown-out,
+//! and one of a thousand in an outage: of ten thousand with every tenth seed of
+//! the long form.
 //!
 //! Each scenario measures what it is judged by; each bound is broken once, by an
 //! engine with a rule less, to see that this would be noticed.

@@ -51,7 +51,7 @@ pub(super) struct Outcome {
 }
 
 /// What all processes deal with.
-struct World {
+struct Surroundings {
     server: Server,
     random: Random,
     outcome: Outcome,
@@ -61,7 +61,7 @@ struct World {
 
 #[derive(Clone)]
 struct Place {
-    world: Arc<Mutex<World>>,
+    surroundings: Arc<Mutex<Surroundings>>,
     began: Instant,
     client: usize,
     sends: usize,
@@ -74,8 +74,8 @@ impl std::fmt::Debug for Place {
 }
 
 impl Place {
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap()
+    fn surroundings(&self) -> MutexGuard<'_, Surroundings> {
+        self.surroundings.lock().unwrap()
     }
 
     fn now(&self) -> u64 {
@@ -84,13 +84,13 @@ impl Place {
 
     fn ask(&self) -> Answer {
         let now = self.now();
-        let mut world = self.world();
-        let World {
+        let mut surroundings = self.surroundings();
+        let Surroundings {
             server,
             random,
             outcome,
             ends,
-        } = &mut *world;
+        } = &mut *surroundings;
         let answer = server.answer(now, random);
         let number = ends.len();
         if let What::Response(Reply::Token(token, lifetime)) = answer.what {
@@ -113,17 +113,17 @@ impl Place {
     /// A caller got this; returns whether the API refuses it.
     fn got(&self, token: Option<&AccessToken>) -> bool {
         let now = self.now();
-        let mut world = self.world();
+        let mut surroundings = self.surroundings();
         let Some(token) = token else {
-            world.outcome.failed += 1;
+            surroundings.outcome.failed += 1;
             return false;
         };
         let number: usize = token.expose()[1..].parse().unwrap();
-        let is_dead = world.ends[number] <= now;
+        let is_dead = surroundings.ends[number] <= now;
         if is_dead {
-            world.outcome.dead += 1;
+            surroundings.outcome.dead += 1;
         } else {
-            world.outcome.served += 1;
+            surroundings.outcome.served += 1;
         }
         is_dead
     }
@@ -175,7 +175,7 @@ impl Engines {
             let mut random = Random::new(self.seed);
             let began = Instant::now();
             let end = began + Duration::from_secs(until);
-            let world = Arc::new(Mutex::new(World {
+            let surroundings = Arc::new(Mutex::new(Surroundings {
                 server,
                 random: Random::new(random.draw()),
                 outcome: Outcome::default(),
@@ -184,7 +184,7 @@ impl Engines {
             let mut processes = JoinSet::new();
             for client in 0..self.processes {
                 let place = Place {
-                    world: Arc::clone(&world),
+                    surroundings: Arc::clone(&surroundings),
                     began,
                     client,
                     sends: self.sends,
@@ -208,7 +208,7 @@ impl Engines {
             while let Some(process) = processes.join_next().await {
                 process.unwrap();
             }
-            std::mem::take(&mut world.lock().unwrap().outcome)
+            std::mem::take(&mut surroundings.lock().unwrap().outcome)
         })
     }
 

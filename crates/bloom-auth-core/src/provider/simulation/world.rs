@@ -189,11 +189,11 @@ impl World {
 
     /// How many processes have no token that they can serve.
     pub(super) fn without_token(&self) -> usize {
-        let has_token = |client: &&Client| {
+        let has_none = |client: &&Client| {
             let (held, now) = (client.state.held(), client.moment(self.now));
             held.is_none_or(|held| held.deadlines.freshness(now) == Freshness::Expired)
         };
-        self.clients.iter().filter(has_token).count()
+        self.clients.iter().filter(has_none).count()
     }
 
     fn ask(&mut self, id: usize) {

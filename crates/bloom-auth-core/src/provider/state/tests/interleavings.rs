@@ -1,4 +1,6 @@
-//! The flight protocol, in every order in which threads can take its steps.
+//! The flight protocol, in every order in which threads can take its steps with
+//! at most three changes of the thread that no lock asks for, or six in the long
+//! form.
 //!
 //! The state is the real one. Around it is the shell in small (`step`,
 //! `publish`, `finished` and `reject` of `provider/mod.rs` and
@@ -281,7 +283,7 @@ impl Shell {
     clippy::disallowed_methods,
     reason = "set by `cargo xtask test --long`"
 )]
-fn in_every_order(scene: impl Fn() + Send + Sync + 'static) {
+fn in_many_orders(scene: impl Fn() + Send + Sync + 'static) {
     let is_long = std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some();
     let (changes, at_least) = if is_long { (6, 100_000) } else { (3, 1_000) };
     let mut model = loom::model::Builder::new();
@@ -310,7 +312,7 @@ fn three<T: 'static>(shell: &Arc<Shell>, [first, second, third]: [fn(&Shell) -> 
 
 #[test]
 fn c22_three_who_ask_at_once_share_one_request() {
-    in_every_order(|| {
+    in_many_orders(|| {
         let shell = Shell::new(true);
         for token in three(&shell, [Shell::token; 3]) {
             assert_eq!(token.unwrap(), "1");
@@ -321,7 +323,7 @@ fn c22_three_who_ask_at_once_share_one_request() {
 
 #[test]
 fn c22_three_who_ask_at_once_share_one_error() {
-    in_every_order(|| {
+    in_many_orders(|| {
         let shell = Shell::new(false);
         let errors = three(&shell, [Shell::token; 3]).map(Result::unwrap_err);
         assert!(errors.iter().all(|error| error.same_fetch(&errors[0])));
@@ -331,7 +333,7 @@ fn c22_three_who_ask_at_once_share_one_error() {
 
 #[test]
 fn c22_a_token_that_is_rejected_while_it_is_refreshed_stays_away() {
-    in_every_order(|| {
+    in_many_orders(|| {
         let shell = Shell::with_token(850);
         let rejecting = |shell: &Shell| {
             let rejection = shell.reject("1");
@@ -346,7 +348,7 @@ fn c22_a_token_that_is_rejected_while_it_is_refreshed_stays_away() {
 
 #[test]
 fn c22_a_new_token_that_is_rejected_at_once_does_not_come_back() {
-    in_every_order(|| {
+    in_many_orders(|| {
         let shell = Shell::with_token(0);
         let rejecting = |shell: &Shell| {
             let token = shell.token()?;
@@ -377,7 +379,7 @@ fn without_a_driver() -> (Arc<Shell>, Arc<Flight>) {
 
 #[test]
 fn c10_c22_those_who_wait_for_a_flight_that_is_lost_share_another() {
-    in_every_order(|| {
+    in_many_orders(|| {
         let (shell, _) = without_a_driver();
         let die = |shell: &Shell| {
             let flight = shell.engine.lock().unwrap().flight.clone().unwrap();
@@ -393,7 +395,7 @@ fn c10_c22_those_who_wait_for_a_flight_that_is_lost_share_another() {
 
 #[test]
 fn c10_c22_a_flight_that_was_let_go_takes_nothing_from_the_next() {
-    in_every_order(|| {
+    in_many_orders(|| {
         let (shell, flight) = without_a_driver();
         let late = {
             let shell = Arc::clone(&shell);
