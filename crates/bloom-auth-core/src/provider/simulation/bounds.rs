@@ -37,7 +37,7 @@ pub(super) fn world(seed: u64, server: Server, rules: Rules) -> World {
     world
 }
 
-/// The peak of the requests in a second of this time, by their mean.
+/// The peak of the requests in a second of this time, divided by their mean.
 fn peak_to_mean(world: &World, seconds: std::ops::Range<u64>) -> f64 {
     let mean = sent(&world.log, seconds.clone()) as f64 / (seconds.end - seconds.start) as f64;
     peak(&world.log, 1, seconds) as f64 / mean
@@ -55,7 +55,7 @@ fn same_second(seed: u64, rules: Rules) -> Vec<Figure> {
     vec![
         Figure::at_most(
             2.0,
-            "peak to mean of the requests in the refresh window",
+            "peak ÷ mean of the requests in the refresh window",
             peak,
         ),
         Figure::at_most(0.0, "requests outside of it", others as f64),
@@ -80,12 +80,8 @@ fn steady(seed: u64, lifetime: u64, margin: u64) -> Vec<Figure> {
     let refreshes = world.log.len() - CLIENTS;
     let tokens = world.log.iter().filter(|sent| sent.got_token).count();
     vec![
-        Figure::at_most(
-            1.1,
-            "requests by those that are needed at least",
-            refreshes as f64 / least,
-        ),
-        Figure::at_most(1.0, "requests for each token", {
+        Figure::at_most(1.1, "requests ÷ the least needed", refreshes as f64 / least),
+        Figure::at_most(1.0, "requests ÷ tokens", {
             // Those of the last half second are not answered yet.
             let landed = world.log.iter().filter(|sent| sent.ended_at < world.now);
             ratio(landed.count(), tokens)
@@ -113,7 +109,7 @@ fn brown_out(seed: u64, clients: usize, percent: u64, rules: Rules) -> Vec<Figur
     vec![
         Figure::at_most(
             1.35,
-            "requests by those of the same seed without faults",
+            "requests ÷ those of the same seed without faults",
             ratio(bad.log.len(), good.log.len()),
         ),
         Figure::at_least(99.9, "% of calls served", served(&bad)),
@@ -168,12 +164,12 @@ pub(super) fn recovery(
         Figure::at_least(99.0, "% healed within 60 s", percent(healed)),
         Figure::at_most(
             most,
-            "peak of a second within these, by an even spread",
+            "peak of a second within these ÷ an even spread",
             spike / even,
         ),
         Figure::at_most(
             1.1,
-            "requests of each process within these",
+            "requests within these ÷ processes",
             ratio(requests, clients),
         ),
     ]
@@ -194,7 +190,7 @@ fn f1_without_jitter_there_would_be_a_peak() {
     };
     let figures = same_second(1, rules);
     check_notices(
-        "peak to mean of the requests in the refresh window",
+        "peak ÷ mean of the requests in the refresh window",
         &figures,
     );
 }
@@ -210,7 +206,7 @@ fn f4_in_good_times_hardly_a_request_is_too_many() {
 #[test]
 fn f4_a_margin_that_is_too_wide_would_be_noticed() {
     let figures = steady(1, HOUR, 900);
-    check_notices("requests by those that are needed at least", &figures);
+    check_notices("requests ÷ the least needed", &figures);
 }
 
 #[test]
@@ -228,10 +224,7 @@ fn f4_f5_retries_of_a_layer_below_would_be_noticed() {
     };
     // Two layers, each of which tries again.
     let figures = brown_out(1, 500, 40, rules);
-    check_notices(
-        "requests by those of the same seed without faults",
-        &figures,
-    );
+    check_notices("requests ÷ those of the same seed without faults", &figures);
     let figures = brown_out(1, 500, 95, Rules::default());
     check_notices("% of calls served", &figures);
 }
@@ -270,5 +263,5 @@ fn f3_an_engine_without_backoff_or_jitter_would_be_noticed() {
             ..Rules::default()
         },
     );
-    check_notices("peak of a second within these, by an even spread", &figures);
+    check_notices("peak of a second within these ÷ an even spread", &figures);
 }

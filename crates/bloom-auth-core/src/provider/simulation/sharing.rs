@@ -71,12 +71,12 @@ fn clocks(seed: u64, lifetime: u64, wrong_clocks: u64) -> Vec<Figure> {
     let mut figures = calls(&wrong, served, dead).to_vec();
     figures.push(Figure::at_most(
         most,
-        "requests by those with right clocks",
+        "requests ÷ those with right clocks",
         requests(&wrong, &right),
     ));
     figures.push(Figure::at_most(
         0.5,
-        "requests by those without a cache",
+        "requests ÷ those without a cache",
         requests(&wrong, &alone),
     ));
     figures
@@ -102,7 +102,7 @@ fn comes_and_goes(seed: u64, sends: usize, trouble: Option<Trouble>) -> Vec<Figu
     let mut figures = calls(&shared, 99.9, 0.0).to_vec();
     figures.push(Figure::at_most(
         1.1,
-        "requests by those without a cache",
+        "requests ÷ those without a cache",
         requests(&shared, &alone),
     ));
     // When all have lost the cache at once, and later.
@@ -141,7 +141,7 @@ fn r1_r2_a_shared_cache_that_comes_and_goes_is_hardly_noticed() {
 #[test]
 fn r1_r2_retries_below_and_calls_that_fail_would_be_noticed() {
     let figures = comes_and_goes(1, 3, None);
-    check_notices("requests by those without a cache", &figures);
+    check_notices("requests ÷ those without a cache", &figures);
     let figures = comes_and_goes(1, 1, Some(Trouble::Refuses));
     check_notices("% of calls served", &figures);
 }

@@ -85,7 +85,7 @@ fn f7_who_does_not_obey_or_comes_to_the_second_would_be_noticed() {
         ..Rules::default()
     };
     let figures = storm(1, 1000, Trouble::Window, rules);
-    check_notices("peak of a second within these, by an even spread", &figures);
+    check_notices("peak of a second within these ÷ an even spread", &figures);
 }
 
 #[test]
