@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bloom_auth_cache::MemoryCache;
 use bloom_auth_core::{
     AuthVersion, CacheAccess, CacheError, CacheRecord, ClientCredentials, ClientId, ClientSecret,
-    Clock, Environment, SystemClock, TokenCache, TokenHash, protocol::TokenRequest,
+    Clock, Entropy as _, Environment, SystemClock, TokenCache, TokenHash, protocol::TokenRequest,
+    test_util::SeededEntropy,
 };
 use tokio::task::JoinSet;
 
@@ -63,16 +64,12 @@ struct Tally {
     missing: usize,
 }
 
-/// Numbers without a pattern that the keys share (splitmix64).
-struct Numbers(u64);
+/// Numbers without a pattern that the keys share.
+struct Numbers(SeededEntropy);
 
 impl Numbers {
     fn next(&mut self) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) >> 33).unwrap()
+        usize::try_from(self.0.draw() >> 33).unwrap()
     }
 }
 
@@ -84,7 +81,8 @@ async fn tally(cache: Arc<dyn TokenCache>, gets: usize) -> Tally {
     for task in 0..TASKS {
         let (cache, owners) = (Arc::clone(&cache), Arc::clone(&owners));
         tasks.spawn(async move {
-            let mut numbers = Numbers(u64::try_from(task).unwrap() << 32);
+            let seed = u64::try_from(task).unwrap() << 32;
+            let mut numbers = Numbers(SeededEntropy::new(seed));
             let mut tally = Tally::default();
             for get in 0..gets / TASKS {
                 let other = &owners[numbers.next() % KEYS];

@@ -1,16 +1,18 @@
 //! Inputs that are put together out of others, always the same ones.
 
+use bloom_auth_core::{Entropy as _, test_util::SeededEntropy};
+
 /// Changes inputs at random. The same seed gives the same inputs on every machine.
 pub(crate) struct Mutator<'a> {
     corpus: &'a [Vec<u8>],
-    state: u64,
+    numbers: SeededEntropy,
 }
 
 impl<'a> Mutator<'a> {
     pub(crate) fn new(corpus: &'a [Vec<u8>], seed: u64) -> Self {
         Self {
             corpus,
-            state: seed,
+            numbers: SeededEntropy::new(seed),
         }
     }
 
@@ -33,7 +35,7 @@ impl<'a> Mutator<'a> {
                 }
             }
             1 => {
-                let byte = self.random();
+                let byte = self.numbers.draw();
                 input.insert(at, byte.to_le_bytes()[0]);
             }
             2 => drop(input.drain(at..end)),
@@ -43,7 +45,7 @@ impl<'a> Mutator<'a> {
             }
             4 => {
                 // Digits in the place of others go further than any byte.
-                let number = self.random() >> self.below(64);
+                let number = self.numbers.draw() >> self.below(64);
                 input.splice(at..end, number.to_string().into_bytes());
             }
             5 => {
@@ -74,15 +76,6 @@ impl<'a> Mutator<'a> {
     /// A number below this one.
     fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap();
-        usize::try_from(self.random() % end).unwrap()
-    }
-
-    /// SplitMix64.
-    fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        usize::try_from(self.numbers.draw() % end).unwrap()
     }
 }

@@ -23,8 +23,12 @@ use super::{
 };
 use crate::{
     AuthVersion, ClientCredentials, ClientId, ClientSecret, Environment, RequestBody, ResponseBody,
-    Transport, TransportError, clock::nanos, entropy::Entropy, provider::TokenProvider,
-    test_util::TokioClock, token::AccessToken, transport::TransportErrorKind,
+    Transport, TransportError,
+    clock::nanos,
+    provider::TokenProvider,
+    test_util::{SeededEntropy, TokioClock},
+    token::AccessToken,
+    transport::TransportErrorKind,
 };
 
 /// Whom a fleet consists of.
@@ -145,17 +149,6 @@ impl Transport for Place {
     }
 }
 
-#[derive(Debug)]
-struct Seeded(Mutex<u64>);
-
-impl Entropy for Seeded {
-    fn draw(&self) -> u64 {
-        let mut seed = self.0.lock().unwrap();
-        *seed = Random::new(*seed).draw();
-        *seed
-    }
-}
-
 impl Engines {
     /// Plays them until this second; without a cache each is on its own.
     pub(super) fn play(
@@ -230,7 +223,7 @@ impl Engines {
             place.clone(),
         )
         .clock(clock)
-        .entropy(Seeded(Mutex::new(random.draw())));
+        .entropy(SeededEntropy::new(random.draw()));
         match cache {
             Some(cache) => provider.cache(cache.clone()),
             None => provider,

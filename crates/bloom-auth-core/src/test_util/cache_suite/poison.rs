@@ -8,7 +8,11 @@ use super::{
     keys::{base, every_key},
     load, record, remove, store,
 };
-use crate::cache::{CacheAccess, CacheRecord, TokenCache};
+use crate::{
+    cache::{CacheAccess, CacheRecord, TokenCache},
+    entropy::Entropy as _,
+    test_util::SeededEntropy,
+};
 
 /// The bytes of a cache that keeps its records outside the process, as whoever
 /// can write there sees and changes them. Implement it in the test of such a
@@ -185,16 +189,10 @@ fn strangers(entry: &[u8]) -> Vec<(String, Vec<u8>)> {
     strangers
 }
 
-/// The same bytes every time, without a pattern (splitmix64).
+/// The same bytes every time, without a pattern.
 fn noise(length: usize) -> Vec<u8> {
-    let mut state = u64::try_from(length).unwrap_or(u64::MAX);
-    let bytes = std::iter::repeat_with(|| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).to_le_bytes()
-    });
+    let numbers = SeededEntropy::new(u64::try_from(length).unwrap_or(u64::MAX));
+    let bytes = std::iter::repeat_with(|| numbers.draw().to_le_bytes());
     bytes.flatten().take(length).collect()
 }
 

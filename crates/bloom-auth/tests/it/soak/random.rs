@@ -2,30 +2,25 @@
 
 use std::time::Duration;
 
-/// SplitMix64: every bit counts, and a seed is all there is to it.
-#[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+use bloom_auth_core::{Entropy as _, test_util::SeededEntropy};
+
+/// A seed is all there is to it.
+#[derive(Debug)]
+pub(super) struct Random(SeededEntropy);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SeededEntropy::new(seed))
     }
 
     /// Another one, which goes its own way.
     pub(super) fn fork(&mut self) -> Self {
-        Self(self.draw())
-    }
-
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        Self::new(self.0.draw())
     }
 
     /// A number less than this one.
     pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.draw() % end
+        self.0.draw() % end
     }
 
     pub(super) fn happens(&mut self, percent: u64) -> bool {
