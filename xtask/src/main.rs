@@ -192,10 +192,9 @@ const COMMANDS: &[Command] = &[
             },
         ],
         run: |options| {
-            let runs = options.value("--runs=").map(str::parse).transpose();
             fuzz::run(&fuzz::Config {
                 target: options.value("--target=").map(str::to_owned),
-                runs: runs.context("`--runs=` takes a number")?,
+                runs: options.number("--runs=")?,
             })
         },
     },
@@ -213,10 +212,9 @@ const COMMANDS: &[Command] = &[
             },
         ],
         run: |options| {
-            let number = |flag| options.value(flag).map(str::parse).transpose();
             simulate::run(&simulate::Config {
-                seeds: number("--seeds=")?.unwrap_or(simulate::SEEDS),
-                seed: number("--seed=")?,
+                seeds: options.number("--seeds=")?.unwrap_or(simulate::SEEDS),
+                seed: options.number("--seed=")?,
             })
         },
     },
@@ -260,8 +258,9 @@ const COMMANDS: &[Command] = &[
             },
         ],
         run: |options| {
-            let (minutes, seed) = (options.value("--minutes="), options.value("--seed="));
-            stress::run(&stress::Config::parse(minutes, seed)?)
+            let minutes = options.number("--minutes=")?;
+            let seed = options.number("--seed=")?;
+            stress::run(&stress::Config::new(minutes, seed)?)
         },
     },
     Command {
@@ -293,6 +292,12 @@ impl Options {
     /// What was given with a flag that takes a value.
     fn value(&self, flag: &str) -> Option<&str> {
         self.0.iter().find_map(|given| given.strip_prefix(flag))
+    }
+
+    /// The same, of a flag that takes a number.
+    fn number(&self, flag: &str) -> anyhow::Result<Option<u64>> {
+        let number = self.value(flag).map(str::parse).transpose();
+        number.with_context(|| format!("`{flag}` takes a whole number"))
     }
 }
 
@@ -438,6 +443,23 @@ mod tests {
         assert!(options.has("--again"));
         assert_eq!(options.value("--file="), Some("a/b.rs"));
         assert_eq!(Options::default().value("--binary="), None);
+    }
+
+    #[test]
+    fn numbers_are_taken_and_nonsense_is_not() {
+        let number = |line: &str| {
+            let Ok(Request::Run(_, options)) = request(line) else {
+                panic!("`simulate` takes numbers");
+            };
+            options.number("--seeds=")
+        };
+        assert_eq!(number("simulate").unwrap(), None);
+        assert_eq!(number("simulate --seeds 0").unwrap(), Some(0));
+        assert_eq!(number("simulate --seeds=3").unwrap(), Some(3));
+        for wrong in ["-3", "ten", "3.5", "99999999999999999999"] {
+            let error = number(&format!("simulate --seeds={wrong}")).unwrap_err();
+            assert_eq!(error.to_string(), "`--seeds=` takes a whole number");
+        }
     }
 
     #[test]
