@@ -2,7 +2,6 @@
 //! and with `AuthorizedClient`, turn by turn, to the same server on loopback.
 
 use std::{
-    alloc::System,
     env,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
@@ -35,7 +34,7 @@ const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
 
 #[global_allocator]
-static COUNTING: Counting<System> = Counting(System);
+static COUNTING: Counting = Counting;
 
 /// What one way took, turn by turn.
 #[derive(Default)]

@@ -1,7 +1,7 @@
-//! Counts what threads allocate, with whichever allocator.
+//! Counts what threads allocate.
 
 use std::{
-    alloc::{GlobalAlloc, Layout},
+    alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
 };
 
@@ -43,9 +43,9 @@ impl Allocations {
     }
 }
 
-/// An allocator that counts what another one is asked for.
+/// The system's allocator, which counts what it is asked for.
 #[derive(Debug)]
-pub struct Counting<A>(pub A);
+pub struct Counting;
 
 fn count(bytes: usize) {
     // A thread that is ending has no counter any more.
@@ -59,23 +59,23 @@ fn count(bytes: usize) {
 }
 
 #[expect(unsafe_code, reason = "there is no other way to count allocations")]
-// SAFETY: every call goes to the other allocator as it is.
-unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
+// SAFETY: every call goes to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: the caller's promises are passed on.
-        unsafe { self.0.alloc(layout) }
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
         // SAFETY: as above.
-        unsafe { self.0.realloc(pointer, layout, size) }
+        unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as above.
-        unsafe { self.0.dealloc(pointer, layout) }
+        unsafe { System.dealloc(pointer, layout) }
     }
 }
 
@@ -101,13 +101,11 @@ pub fn measure(subjects: &[Subject]) -> Result<Vec<Allocations>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use std::alloc::System;
-
     use super::*;
     use crate::interleave::Kind;
 
     #[global_allocator]
-    static COUNTING: Counting<System> = Counting(System);
+    static COUNTING: Counting = Counting;
 
     #[test]
     fn what_an_operation_allocates_is_counted_and_the_turn_is_not() {

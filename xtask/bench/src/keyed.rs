@@ -50,7 +50,7 @@ impl Order {
         match self {
             Self::InTurn => (0..each).map(|number| number % keys).collect(),
             Self::Random => {
-                let mut random = Random::default();
+                let mut random = Random(1);
                 let key = |_| (random.fraction() * keys as f64) as usize;
                 (0..each.max(LEAST_OF_RANDOM)).map(key).collect()
             }
@@ -63,7 +63,7 @@ impl Order {
                 let sums: Vec<f64> = weights.collect();
                 // Who is asked for often is anywhere in memory.
                 let places = scattered(keys);
-                let mut random = Random::default();
+                let mut random = Random(1);
                 let key = |_| {
                     let rank = random.fraction() * sum;
                     let rank = sums.partition_point(|&sum| sum < rank);
@@ -87,12 +87,6 @@ fn scattered(keys: usize) -> Vec<usize> {
 
 /// SplitMix64: chance that is the same each time.
 struct Random(u64);
-
-impl Default for Random {
-    fn default() -> Self {
-        Self(1)
-    }
-}
 
 impl Random {
     /// At least 0 and less than 1.

@@ -174,8 +174,8 @@ fn requests() -> String {
         name: sharing.name().to_owned(),
         points: [1.0, 10.0, 100.0, 1_000.0, 10_000.0]
             .map(|machines| {
-                let requests = sharing.an_hour(machines, 10.0, fleet::LIFETIME);
-                (10.0 * machines, 24.0 * requests)
+                let requests = sharing.a_day(machines, 10.0, fleet::LIFETIME);
+                (10.0 * machines, requests)
             })
             .to_vec(),
         is_dashed: false,

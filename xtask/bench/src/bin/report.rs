@@ -2,7 +2,6 @@
 //! of it; `cargo xtask bench` starts it.
 
 use std::{
-    alloc::System,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -22,7 +21,7 @@ use bench::{
 
 /// What is measured here allocates nothing, so that to count takes no time.
 #[global_allocator]
-static COUNTING: Counting<System> = Counting(System);
+static COUNTING: Counting = Counting;
 
 /// In `FOLDER` are the results of everyone's hot path, unless we are alone, and there go those of all.
 const USAGE: &str = "usage: report FOLDER [--quick] [--alone] [--docs=GUIDE]";

@@ -1,7 +1,7 @@
 //! Counts what a call of each allocates, in a process of its own, since that takes time; `cargo xtask
 //! bench` starts it.
 
-use std::{alloc::System, fs};
+use std::fs;
 
 use bench::{
     Problem,
@@ -9,7 +9,7 @@ use bench::{
 };
 
 #[global_allocator]
-static COUNTING: Counting<System> = Counting(System);
+static COUNTING: Counting = Counting;
 
 fn main() -> Result<(), Problem> {
     let (file, _) = rivals::arguments()?;
