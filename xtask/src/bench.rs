@@ -40,9 +40,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
     let results = sys::workspace()?.target_directory.join("bench/results");
     fs::create_dir_all(&results).with_context(|| format!("cannot create {results}"))?;
 
-    let mut test = cargo();
-    test.args(["test", "--release", "--locked", "--lib", "--quiet"]);
-    let mut commands = vec![test];
+    let mut commands = vec![harness_test()];
     if !config.alone {
         let mut build = rivals();
         build.args(["build", "--release", "--locked", "--bins"]);
@@ -81,6 +79,20 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Verdict> {
     let verdict = all_succeed(commands)?;
     println!("results and plots: {results}");
     Ok(verdict)
+}
+
+/// Tests the harness.
+fn harness_test() -> Command {
+    let mut test = cargo();
+    test.args(["test", "--release", "--locked", "--lib", "--quiet"]);
+    test
+}
+
+/// Builds the programs that measure, and with them those that they run.
+fn programs() -> Command {
+    let mut build = cargo();
+    build.args(["build", "--release", "--locked", "--bins", "--quiet"]);
+    build
 }
 
 /// Cargo, in the workspace of other clients.
@@ -128,11 +140,6 @@ pub(crate) fn peers(config: &Peers) -> anyhow::Result<Verdict> {
     };
     let scripts = sys::root().join("xtask/bench/peers");
     let python = tools::pip(&scripts, &tools::folder()?.join("peers"))?;
-    let mut test = cargo();
-    test.args(["test", "--release", "--locked", "--lib", "--quiet"]);
-    // The other one that it runs is built with it.
-    let mut build = cargo();
-    build.args(["build", "--release", "--locked", "--bins", "--quiet"]);
     let target = sys::workspace()?.target_directory.join("bench");
     let mut run = cargo();
     run.args([
@@ -146,7 +153,7 @@ pub(crate) fn peers(config: &Peers) -> anyhow::Result<Verdict> {
     ]);
     run.args([binary, python, scripts, target.join("peers").into()]);
     run.arg(if config.quick { "2" } else { "60" });
-    all_succeed([test, build, run])
+    all_succeed([harness_test(), programs(), run])
 }
 
 /// Counts the instructions of the command line tool beside those of a program that reads a file.
@@ -157,16 +164,11 @@ pub(crate) fn instructions(binary: Option<&Path>) -> anyhow::Result<Verdict> {
         // Older versions of valgrind do not survive how rustix finds the vDSO by itself.
         None => tool_with(&["--features", "rustix/use-libc"])?,
     };
-    let mut test = cargo();
-    test.args(["test", "--release", "--locked", "--lib", "--quiet"]);
-    // The other one that it runs is built with it.
-    let mut build = cargo();
-    build.args(["build", "--release", "--locked", "--bins", "--quiet"]);
     let mut run = cargo();
     run.args(["run", "--release", "--locked", "--quiet"]);
     run.args(["--bin", "instructions", "--"]);
     run.args([binary, target.join("bench/instructions").into()]);
-    all_succeed([test, build, run])
+    all_succeed([harness_test(), programs(), run])
 }
 
 /// Builds the command line tool as users have it.

@@ -99,7 +99,7 @@ async fn compare(origin: &str, rounds: usize) -> Result<(), Problem> {
     let client = Client::builder().no_proxy().build()?;
     let environment = Environment::custom("https://auth.test/token", origin);
     let environment = environment.allow_insecure_loopback().build()?;
-    let transport = ScriptedTransport::new([Reply::token(&"x".repeat(900), 86_400)]);
+    let transport = ScriptedTransport::new([Reply::token(&bench::token(), 86_400)]);
     let provider = TokenProvider::builder(environment, credentials()?, transport).build()?;
     let authorized = AuthorizedClient::with_client(provider.clone(), client.clone());
     let fixed: HeaderValue = provider.authorization().await?;

@@ -247,8 +247,7 @@ impl Server {
 
 /// Reads requests and answers each, until the client hangs up.
 fn answer(stream: &mut (impl Read + Write), requests: &AtomicUsize) -> Result<(), Problem> {
-    // As long as Bloom's are.
-    let token = "x".repeat(900);
+    let token = bench::token();
     let body = format!(r#"{{"access_token":"{token}","expires_in":86400,"token_type":"Bearer"}}"#);
     let length = body.len();
     let answer = format!(

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bench::{Problem, credentials};
+use bench::{Problem, credentials, token};
 use bloom_auth_cache::{FileCache, Sealer};
 use bloom_auth_core::{
     AuthVersion, CacheAccess, CacheRecord, ClientCredentials, Environment, ResponseBody,
@@ -32,11 +32,6 @@ fn main() -> Result<(), Problem> {
     parsing(&mut criterion, &request, &credentials)?;
     criterion.final_summary();
     Ok(())
-}
-
-/// As long as Bloom's tokens are.
-fn token() -> String {
-    "x".repeat(900)
 }
 
 #[expect(

@@ -31,8 +31,7 @@ pub fn count(binary: &Path, folder: &Path) -> Result<Report, Problem> {
         fs::remove_dir_all(folder)?;
     }
     fs::create_dir_all(folder)?;
-    // As long as Bloom's are.
-    let token = "x".repeat(900);
+    let token = crate::token();
     let server = TokenServer::start(&token)?;
     let [bloom_auth, reads_a_file] = peers::warm(binary, folder, &server, &token)?;
     let report = Report {

@@ -82,7 +82,10 @@ fn filled(page: &str, sections: &[(String, String)]) -> Result<String, Problem> 
 fn hot_path(results: &Results) -> String {
     let hot_path = results.hot_path.first();
     let rows = hot_path.map(|it| it.rows.as_slice()).unwrap_or_default();
-    let last = hot_path.map_or(0, |it| it.settings.len().saturating_sub(1));
+    let settings = hot_path
+        .map(|it| it.settings.as_slice())
+        .unwrap_or_default();
+    let last = settings.len().saturating_sub(1);
     let group = |row: &crate::results::Row| {
         let name = match row.kind {
             Kind::Floor => format!("floor: {}", row.subject),
@@ -93,7 +96,11 @@ fn hot_path(results: &Results) -> String {
     };
     Bars {
         title: "A call that finds a fresh token (logarithmic)".to_owned(),
-        legend: vec!["1 thread".to_owned(), "8 tasks on 2 workers".to_owned()],
+        legend: [settings.first(), settings.last()]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
         unit: "ns".to_owned(),
         groups: rows.iter().filter_map(group).collect(),
     }

@@ -77,8 +77,7 @@ pub fn measure(setup: &Setup<'_>) -> Result<Report, Problem> {
         fs::remove_dir_all(folder)?;
     }
     fs::create_dir_all(folder)?;
-    // As long as Bloom's are.
-    let token = "x".repeat(900);
+    let token = crate::token();
     let server = TokenServer::start(&token)?;
     let mut programs = programs(setup, &server, &token)?;
 

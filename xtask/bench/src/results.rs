@@ -190,6 +190,7 @@ pub(crate) mod samples {
             keyed: [
                 (1, Order::InTurn, 50.0, 30.0),
                 (1_000, Order::InTurn, 70.0, 40.0),
+                (1_000, Order::Zipf, 75.0, 45.0),
                 (1_000, Order::Random, 80.0, 50.0),
                 (100_000, Order::InTurn, 115.0, 90.0),
                 (100_000, Order::Random, 300.0, 240.0),

@@ -274,7 +274,7 @@ mod tests {
             "Herd",
             ": good (",
         ] {
-            assert_eq!(report.contains(part), part != "Zipf", "{part}");
+            assert!(report.contains(part), "{part}");
         }
     }
 }
