@@ -17,12 +17,6 @@ impl FixedEntropy {
     pub const LEAST: Self = Self(0);
     /// The most jitter: refreshes as early as can be.
     pub const MOST: Self = Self(u64::MAX);
-
-    /// Draws this number, of which `u64::MAX` stands for 1.
-    #[must_use]
-    pub fn new(draw: u64) -> Self {
-        Self(draw)
-    }
 }
 
 impl Entropy for FixedEntropy {
