@@ -25,7 +25,10 @@ use async_trait::async_trait;
 use bloom_auth_cache::{FileCache, Sealer};
 use bloom_auth_core::{
     CacheAccess, TokenCache,
-    test_util::cache_suite::{self, BitFlips, Leases, RawEntries},
+    test_util::{
+        cache_suite::{self, BitFlips, Leases, RawEntries},
+        is_long,
+    },
 };
 use tempfile::TempDir;
 
@@ -117,10 +120,6 @@ async fn r7_r8_poisoned_files_are_misses() {
 async fn c20_a_cache_in_files_never_mixes_keys() {
     let directories = Directories::default();
     let cache = directories.cache(Sealer::new());
-    let gets = if support::is_long() {
-        1_000_000
-    } else {
-        20_000
-    };
+    let gets = if is_long() { 1_000_000 } else { 20_000 };
     isolation::check(Arc::new(cache), gets).await;
 }

@@ -24,7 +24,7 @@ pub use entropy::{FixedEntropy, SeededEntropy};
 pub use events::{EventLog, EventShape, documented_events, emitted_events};
 pub use mocks::{MockCredentialsSource, MockTokenCache, MockTransport};
 pub use scripted_server::{ScriptedServer, Seen, Turn};
-pub use skip::{passed, skip, tool};
+pub use skip::{is_long, passed, skip, tool};
 pub use transport::{Reply, ScriptedTransport, SentRequest};
 
 pub use crate::{

@@ -1,6 +1,6 @@
 //! What tests tell their runner beside their outcome: that this machine cannot
 //! run them, so that they are counted, not passed over; and which of many
-//! cases passed.
+//! cases passed. And what it tells them: whether there is time.
 
 use std::{
     ffi::OsString,
@@ -16,6 +16,9 @@ const FOLDER: &str = "BLOOM_AUTH_TEST_SKIPS";
 
 /// The folder where cases within a test leave a note when they pass. As above.
 const PASSED_FOLDER: &str = "BLOOM_AUTH_TEST_PASSED";
+
+/// Set if there is time. As above.
+const LONG: &str = "BLOOM_AUTH_TEST_LONG";
 
 /// Says that `test` cannot run here, and why; it should then return.
 ///
@@ -33,7 +36,7 @@ const PASSED_FOLDER: &str = "BLOOM_AUTH_TEST_PASSED";
 )]
 pub fn skip(test: &str, reason: &str) {
     let text = format!("{test}: {reason}\n");
-    let noted = match folder(FOLDER) {
+    let noted = match variable(FOLDER) {
         Some(folder) => note(Path::new(&folder), test, &text),
         // Not by `eprintln!`, which is captured while a test goes well.
         None => io::stderr().write_all(format!("SKIPPED {text}").as_bytes()),
@@ -53,12 +56,19 @@ pub fn skip(test: &str, reason: &str) {
 /// If the note cannot be left: what the case covers would count as untested.
 #[expect(clippy::panic, reason = "as for skips")]
 pub fn passed(case: &str) {
-    let Some(folder) = folder(PASSED_FOLDER) else {
+    let Some(folder) = variable(PASSED_FOLDER) else {
         return;
     };
     if let Err(error) = note(Path::new(&folder), case, &format!("{case}\n")) {
         panic!("cannot note that `{case}` passed: {error}");
     }
+}
+
+/// Whether there is time for the long form of a test, which takes minutes or
+/// hours: `cargo xtask test --long` says so.
+#[must_use]
+pub fn is_long() -> bool {
+    variable(LONG).is_some()
 }
 
 /// Whether this tool is installed: `<name> --version` runs and ends well.
@@ -73,8 +83,8 @@ pub fn tool(name: &str) -> bool {
     clippy::disallowed_methods,
     reason = "how the runner of the tests talks to them"
 )]
-fn folder(variable: &str) -> Option<OsString> {
-    std::env::var_os(variable)
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// Leaves the note, in a file of its own.

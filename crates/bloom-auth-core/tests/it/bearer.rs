@@ -10,7 +10,7 @@ use std::{
 use bloom_auth_core::{
     Bearer, Error, Exchange, Origin, Recovery, TokenProvider, TokenState, TransportErrorKind,
     Verdict,
-    test_util::{Reply, ScriptedTransport},
+    test_util::{Reply, ScriptedTransport, is_long},
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode, Uri,
@@ -22,7 +22,7 @@ use tokio::{
     time::advance,
 };
 
-use crate::support::{is_long, paused, provider, ready, real, settle, token_reply, wire};
+use crate::support::{paused, provider, ready, real, settle, token_reply, wire};
 
 const URL: &str = "https://sandbox.bloom.dev/v2/core/organization";
 

@@ -14,7 +14,7 @@ use std::{
 
 use bloom_auth_core::{
     AccessToken, Error, ErrorKind, TokenProvider, TokenState,
-    test_util::{ManualClock, Reply, ScriptedTransport},
+    test_util::{ManualClock, Reply, ScriptedTransport, is_long},
 };
 use http::StatusCode;
 use tokio::{
@@ -25,8 +25,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Gate, builder, credentials, is_long, name, paused, poll, provider, ready, real, settle,
-    token_reply,
+    Gate, builder, credentials, name, paused, poll, provider, ready, real, settle, token_reply,
 };
 
 /// Real time may pass while a herd gathers, and is not what is tested.

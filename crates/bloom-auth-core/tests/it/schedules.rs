@@ -9,13 +9,13 @@ use std::{fmt, future::Future, time::Duration};
 
 use bloom_auth_core::{
     AccessToken, Entropy, TokenProvider,
-    test_util::{Reply, ScriptedTransport, SeededEntropy},
+    test_util::{Reply, ScriptedTransport, SeededEntropy, is_long},
 };
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     slow::{Pace, Slow},
-    support::{TestCache, builder, credentials, is_long, name, paused, token_reply},
+    support::{TestCache, builder, credentials, name, paused, token_reply},
 };
 
 impl Pace for SeededEntropy {

@@ -88,15 +88,6 @@ pub(crate) fn real(workers: usize) -> Runtime {
         .unwrap()
 }
 
-/// Whether there is time for the long form of a test.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "set by `cargo xtask test --long`"
-)]
-pub(crate) fn is_long() -> bool {
-    std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some()
-}
-
 /// Lets every task of the runtime go on until it waits for time or for a test.
 pub(crate) async fn settle() {
     for _ in 0..100 {

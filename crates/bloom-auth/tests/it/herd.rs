@@ -7,7 +7,7 @@ use bloom_auth::{
     ClientCredentials, ClientId, ClientSecret, Environment, Error, ErrorKind, ReqwestTransport,
     TokenProvider,
 };
-use bloom_auth_core::test_util::ManualClock;
+use bloom_auth_core::test_util::{ManualClock, is_long};
 use bloom_auth_emulator::{Counts, Emulator};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -66,13 +66,8 @@ impl Server {
 }
 
 /// How many workers each round has; many rounds in the long form.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "set by `cargo xtask test --long`"
-)]
 fn rounds() -> impl Iterator<Item = usize> {
-    let is_long = std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some();
-    let repetitions = if is_long { 50 } else { 1 };
+    let repetitions = if is_long() { 50 } else { 1 };
     (0..repetitions).flat_map(|_| [1, 2, 8])
 }
 

@@ -137,14 +137,6 @@ fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the long form is asked for by `cargo xtask test --long`"
-)]
-fn is_long() -> bool {
-    std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some()
-}
-
 /// In a child: gets a token as a program would, and tells the parent.
 fn get_a_token() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();

@@ -2,7 +2,7 @@
 
 use std::{fs, panic, path::Path};
 
-use bloom_auth_core::protocol::retry_after::retry_after;
+use bloom_auth_core::{protocol::retry_after::retry_after, test_util::is_long};
 use fuzz::{TARGETS, Target, message::Message};
 
 use crate::mutation::Mutator;
@@ -42,15 +42,8 @@ fn findings(run: impl Fn(&[u8]) + panic::RefUnwindSafe, corpus: &[Vec<u8>], runs
     inputs.filter(|input| is_finding(&run, input)).count()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test asks how long it may take"
-)]
 fn runs() -> usize {
-    match std::env::var_os("BLOOM_AUTH_TEST_LONG") {
-        Some(_) => LONG_RUNS,
-        None => RUNS,
-    }
+    if is_long() { LONG_RUNS } else { RUNS }
 }
 
 #[test]

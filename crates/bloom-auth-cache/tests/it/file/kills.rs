@@ -17,11 +17,12 @@ use std::{
 use bloom_auth_cache::FileCache;
 use bloom_auth_core::{
     CacheRecord, Clock as _, Entropy as _, Lease, SystemClock, SystemEntropy, TokenCache as _,
+    test_util::is_long,
 };
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::support::{
-    Place, access, block_on, child, files, is_long, record, role, say, this_binary, with_ending,
+    Place, access, block_on, child, files, record, role, say, this_binary, with_ending,
 };
 
 /// What a child does until it is killed.

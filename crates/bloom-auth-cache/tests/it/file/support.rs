@@ -166,14 +166,6 @@ pub(crate) fn role() -> Option<(String, PathBuf)> {
     Some((role, std::env::var_os(DIRECTORY)?.into()))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the long form is asked for by `cargo xtask test --long`"
-)]
-pub(crate) fn is_long() -> bool {
-    std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some()
-}
-
 /// Makes a command start this binary with this one test, in this role.
 pub(crate) fn child(mut command: Command, test: &str, role: &str, directory: &Path) -> Command {
     command

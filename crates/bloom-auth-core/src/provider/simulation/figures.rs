@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use crate::test_util::is_long;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Bound {
     AtMost(f64),
@@ -42,15 +44,10 @@ const MANY: u64 = 20;
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "set by `cargo xtask test --long`, `cargo xtask simulate`, and by hand"
+    reason = "set by `cargo xtask simulate`, and by hand"
 )]
 fn set(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
-}
-
-/// Whether the long form is wanted.
-fn is_long() -> bool {
-    set("BLOOM_AUTH_TEST_LONG").is_some()
 }
 
 /// How many clients there are with this seed, where as many as there may be take

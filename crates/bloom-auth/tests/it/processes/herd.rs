@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bloom_auth::BloomAuth;
+use bloom_auth_core::test_util::is_long;
 use tokio::{runtime::Builder, time::Instant};
 
-use super::{Setup, get_a_token, is_long, role, said, say};
+use super::{Setup, get_a_token, role, said, say};
 
 const TEST: &str = "processes::herd::x1_x2_processes_that_start_at_once_make_one_request";
 

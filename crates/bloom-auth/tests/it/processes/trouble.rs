@@ -13,10 +13,10 @@ use std::{
 };
 
 use bloom_auth::Rejection;
-use bloom_auth_core::{Entropy as _, SystemEntropy};
+use bloom_auth_core::{Entropy as _, SystemEntropy, test_util::is_long};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use super::{Setup, get_a_token, is_long, role, said};
+use super::{Setup, get_a_token, role, said};
 
 /// Longer than a test that does not wait for it.
 const FOR_EVER: Duration = Duration::from_secs(9);

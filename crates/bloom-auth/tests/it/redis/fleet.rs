@@ -39,14 +39,6 @@ fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the long form is asked for by `cargo xtask test --long`"
-)]
-fn is_long() -> bool {
-    std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some()
-}
-
 /// An emulator with a runtime of its own.
 struct Bloom {
     emulator: Emulator,

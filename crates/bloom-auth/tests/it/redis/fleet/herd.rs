@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Bloom, Fleet, get_a_token, is_long, role, sum, tokens};
+use bloom_auth_core::test_util::is_long;
+
+use super::{Bloom, Fleet, get_a_token, role, sum, tokens};
 use crate::redis::server::{Kind, Server, kinds};
 
 const TEST: &str = "redis::fleet::herd::f2_a_fleet_that_starts_at_once_makes_one_request";

@@ -2,9 +2,9 @@
 
 use std::{os::unix::process::ExitStatusExt as _, thread, time::Duration};
 
-use bloom_auth_core::{Entropy as _, SystemEntropy};
+use bloom_auth_core::{Entropy as _, SystemEntropy, test_util::is_long};
 
-use super::{Bloom, Fleet, get_a_token, is_long, role, sum, tokens};
+use super::{Bloom, Fleet, get_a_token, role, sum, tokens};
 use crate::redis::server::{Kind, Server, any, until};
 
 const TEST: &str = "redis::fleet::kills::f2_r12_a_holder_who_is_killed_costs_one_request";

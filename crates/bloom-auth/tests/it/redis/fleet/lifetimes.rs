@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Bloom, Fleet, is_long, live_on, role, sum, tokens};
+use bloom_auth_core::test_util::is_long;
+
+use super::{Bloom, Fleet, live_on, role, sum, tokens};
 use crate::redis::server::{Kind, Server, any, until};
 
 const TEST: &str = "redis::fleet::lifetimes::f1_f2_a_fleet_makes_one_request_for_each_lifetime";

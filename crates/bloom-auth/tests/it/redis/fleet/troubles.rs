@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Bloom, Fleet, Report, is_long, live_on, role, sum};
+use bloom_auth_core::test_util::is_long;
+
+use super::{Bloom, Fleet, Report, live_on, role, sum};
 use crate::redis::server::{Kind, Server, any, until};
 
 const TEST: &str =
