@@ -20,21 +20,15 @@ use crate::{
 
 impl Pace for SeededEntropy {
     async fn slow<T: Send>(&self, call: impl Future<Output = T> + Send) -> T {
-        sleep(self.up_to(60)).await;
+        sleep(up_to(self, 60)).await;
         let output = call.await;
-        sleep(self.up_to(60)).await;
+        sleep(up_to(self, 60)).await;
         output
     }
 }
 
-trait UpTo {
-    fn up_to(&self, millis: u64) -> Duration;
-}
-
-impl UpTo for SeededEntropy {
-    fn up_to(&self, millis: u64) -> Duration {
-        Duration::from_millis(self.draw() % (millis + 1))
-    }
+fn up_to(chance: &SeededEntropy, millis: u64) -> Duration {
+    Duration::from_millis(chance.draw() % (millis + 1))
 }
 
 /// Says which schedule it was if its check fails.
@@ -96,7 +90,7 @@ fn in_random_orders(scene: impl AsyncFn(Fleet)) {
 async fn all_ask(fleet: &Fleet, processes: &[TokenProvider]) -> Vec<AccessToken> {
     let mut calls = JoinSet::new();
     for process in processes {
-        let (process, begin) = (process.clone(), fleet.chance.up_to(1000));
+        let (process, begin) = (process.clone(), up_to(&fleet.chance, 1000));
         calls.spawn(async move {
             sleep(begin).await;
             process.token().await.unwrap()
@@ -121,7 +115,7 @@ fn x5_c22_one_that_dies_at_any_moment_costs_its_own_request_at_most() {
         let dies = async {
             // Its flight is aborted, and its lease freed, as when the kernel
             // does it.
-            let _ = tokio::time::timeout(fleet.chance.up_to(1500), dies.token()).await;
+            let _ = tokio::time::timeout(up_to(&fleet.chance, 1500), dies.token()).await;
             drop(dies);
         };
         let ((), tokens) = tokio::join!(dies, all_ask(&fleet, &others));
@@ -137,7 +131,7 @@ fn a4_c22_a_token_that_all_reject_costs_one_request_in_any_order() {
         let rejected = all_ask(&fleet, &processes).await.remove(0);
         let mut calls = JoinSet::new();
         for process in processes {
-            let (rejected, begin) = (rejected.clone(), fleet.chance.up_to(1000));
+            let (rejected, begin) = (rejected.clone(), up_to(&fleet.chance, 1000));
             calls.spawn(async move {
                 sleep(begin).await;
                 process.reject(&rejected);
