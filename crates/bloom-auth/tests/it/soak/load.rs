@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    caller::{Nature, Place, Slot, Tally, call_until, watch},
+    caller::{Place, Slot, Tally, call_until, watch},
     measure::{Held, trim},
     random::Random,
     verdict::Sample,
@@ -218,27 +218,23 @@ fn renewed(worker: &mut Worker, slots: Arc<Vec<Slot>>) {
     }
 }
 
+/// Even tenants are at the first.
+fn place_of(tenant: u64, places: &[Place; 2]) -> &Place {
+    &places[usize::from(!tenant.is_multiple_of(2))]
+}
+
 /// A provider for each of more tenants than are kept.
 fn tenants(worker: &mut Worker, calm: Place, troubled: Place) {
-    let place = move |tenant: u64| {
-        if tenant.is_multiple_of(2) {
-            calm.clone()
-        } else {
-            troubled.clone()
-        }
-    };
-    let factory = move |tenant: &u64| Ok(place(*tenant).provider(None));
+    let places = [calm, troubled];
+    let theirs = places.clone();
+    let factory = move |tenant: &u64| Ok(place_of(*tenant, &theirs).provider(None));
     let providers = TokenProviders::builder(factory).max_providers(3).build();
     let providers = providers.unwrap();
     worker.within(&multi_thread(1), async |worker| {
         let end = tokio::time::Instant::from_std(worker.end);
         while tokio::time::Instant::now() < end {
             let tenant = worker.random.below(8);
-            let nature = if tenant.is_multiple_of(2) {
-                Nature::Calm
-            } else {
-                Nature::Troubled
-            };
+            let nature = place_of(tenant, &places).nature;
             let call = providers.authorization(&tenant);
             if let Some(result) = watch(&worker.tally, call).await {
                 worker.tally.judge(nature, false, &result);
