@@ -1,4 +1,5 @@
-//! The same for one of many keys: what a map of providers adds, and how much of it is the map's own.
+//! A call that finds a fresh token for one of many keys: what a map of providers adds to it, and how
+//! much of that is the map's own.
 
 use std::{hint::black_box, time::Duration};
 

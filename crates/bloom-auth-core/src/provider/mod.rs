@@ -78,7 +78,7 @@ const MAX_ROUNDS: usize = 8;
 /// it last gave are refused.
 const RECHECK_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Always has a valid access token, at the cost of a memory read.
+/// Always has a valid access token, at the cost of some tens of nanoseconds.
 ///
 /// It fetches a token when one is first asked for, serves it to every caller
 /// until shortly before it expires, and replaces it in the background before
