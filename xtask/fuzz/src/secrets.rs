@@ -26,25 +26,34 @@ pub fn repeats(text: &[u8], credentials: &ClientCredentials) -> bool {
     let Some(secret) = credentials.secret().map(ClientSecret::expose) else {
         return false;
     };
-    let basic = format!("{}:{secret}", credentials.id().as_str());
+    let id = credentials.id().as_str();
+    let basic = format!("{id}:{secret}");
+    // As it is sent.
+    let sent_basic = format!("{}:{}", percent(id), percent(secret));
     let hexadecimal = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let percent = secret.bytes().map(|byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    });
     [
         secret.to_owned(),
         hexadecimal,
-        percent.collect(),
+        percent(secret),
         STANDARD_NO_PAD.encode(secret),
         URL_SAFE_NO_PAD.encode(secret),
         STANDARD_NO_PAD.encode(&basic),
         URL_SAFE_NO_PAD.encode(&basic),
+        STANDARD_NO_PAD.encode(&sent_basic),
+        URL_SAFE_NO_PAD.encode(&sent_basic),
     ]
     .iter()
     .any(|form| contains(text, form.as_bytes()))
+}
+
+fn percent(text: &str) -> String {
+    let encode = |byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 /// Whether there is any reason to keep the text back: without one, it must not be.
@@ -86,6 +95,7 @@ mod tests {
             "68756e7465722074776f2625",
             "aHVudGVyIHR3byYl",
             "bWU6aHVudGVyIHR3byYl",
+            "bWU6aHVudGVyJTIwdHdvJTI2JTI1",
         ] {
             assert!(repeats(text.as_bytes(), &client), "{text}");
             assert!(resembles(text.as_bytes(), &client), "{text}");

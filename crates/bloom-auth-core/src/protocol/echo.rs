@@ -34,7 +34,7 @@ pub(crate) struct Sent<'a> {
     /// Every window of it, and its words of one length less and two.
     parts: [Parts; 3],
     /// The whole of it in the encodings that change letters.
-    encoded: [Zeroizing<Vec<u8>>; 6],
+    encoded: Vec<Zeroizing<Vec<u8>>>,
 }
 
 /// Whether the text [repeats](Sent::is_repeated_in) what was sent.
@@ -48,8 +48,24 @@ impl<'a> Sent<'a> {
         let secret = credentials.secret().map(ClientSecret::expose);
         let sent = secret.or_else(|| credentials.assertion().map(ClientAssertion::expose));
         let (clear, secret) = (sent?, sent?.as_bytes());
-        let id = credentials.id().as_str().as_bytes();
-        let basic = [id, b":", secret];
+        let id = credentials.id().as_str();
+        let percent = percent_encoded(clear);
+        let basic = [id.as_bytes(), b":", secret];
+        // As it is sent.
+        let sent_id = percent_encoded(id);
+        let sent_basic = [&sent_id[..], b":", &percent];
+        let mut encoded = vec![
+            encoded(&STANDARD_NO_PAD, &[secret]),
+            encoded(&URL_SAFE_NO_PAD, &[secret]),
+            encoded(&STANDARD_NO_PAD, &basic),
+            encoded(&STANDARD_NO_PAD, &sent_basic),
+            encoded(&URL_SAFE_NO_PAD, &basic),
+            encoded(&URL_SAFE_NO_PAD, &sent_basic),
+            hexadecimal(secret),
+            percent,
+        ];
+        // Most secrets have no characters that make a difference.
+        encoded.dedup();
         let words_of = |length| words(secret).filter(move |word| word.len() == length);
         Some(Self {
             secret,
@@ -59,14 +75,7 @@ impl<'a> Sent<'a> {
                 // Longer ones have a window in them.
                 Parts::new(WORD + 1, words_of(WORD + 1)),
             ],
-            encoded: [
-                encoded(&STANDARD_NO_PAD, &[secret]),
-                encoded(&URL_SAFE_NO_PAD, &[secret]),
-                encoded(&STANDARD_NO_PAD, &basic),
-                encoded(&URL_SAFE_NO_PAD, &basic),
-                hexadecimal(secret),
-                percent_encoded(clear),
-            ],
+            encoded,
         })
     }
 
@@ -214,6 +223,9 @@ mod tests {
             ("hunter two&%", "68756E7465722074776F2625"),
             ("hunter two&%", "aHVudGVyIHR3byYl"),
             ("hunter two&%", "bXktaWQ6aHVudGVyIHR3byYl"),
+            // As it is sent: encoded before it is put into base64.
+            ("pass!", "Basic bXktaWQ6cGFzcyUyMQ=="),
+            ("p?", "bXktaWQ6cCUzRg"),
             ("p\"a\\ss-w0rd", "p\\\"a\\\\ss-w0rd"),
             ("Tom&Jerry<3!", "Tom&amp;Jerry&lt;3!"),
             ("p*ss!wd@", "p*ss!wd%40"),
@@ -278,9 +290,14 @@ mod tests {
 
     /// The search as it would be told: each part by itself.
     fn holds_secret_slowly(text: &str, credentials: &ClientCredentials) -> bool {
-        let clear = credentials.secret().unwrap().expose();
+        let (id, clear) = (
+            credentials.id().as_str(),
+            credentials.secret().unwrap().expose(),
+        );
         let (text, secret) = (text.as_bytes(), clear.as_bytes());
-        let basic = [credentials.id().as_str().as_bytes(), b":", secret];
+        let basic = [id.as_bytes(), b":", secret];
+        let (sent_id, sent) = (percent_encoded(id), percent_encoded(clear));
+        let sent_basic = [&sent_id[..], b":", &sent];
         let mut windows = secret.windows(WINDOW.min(secret.len()));
         windows.any(|window| contains(text, window))
             || words(secret).any(|word| word.len() >= WORD && contains(text, word))
@@ -288,9 +305,10 @@ mod tests {
             || [STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().any(|base64| {
                 contains(text, &encoded(base64, &[secret]))
                     || contains(text, &encoded(base64, &basic))
+                    || contains(text, &encoded(base64, &sent_basic))
             })
             || contains(text, &hexadecimal(secret))
-            || contains(text, &percent_encoded(clear))
+            || contains(text, &sent)
     }
 
     proptest! {

@@ -180,8 +180,12 @@ mod tests {
     const SECRET: &str = "hunter two&%";
 
     fn error(code: &str, description: &str) -> OAuthError {
-        let id = ClientId::new("my-id").unwrap();
-        let secret = ClientSecret::new(SECRET).unwrap();
+        error_for("my-id", SECRET, code, description)
+    }
+
+    fn error_for(id: &str, secret: &str, code: &str, description: &str) -> OAuthError {
+        let id = ClientId::new(id).unwrap();
+        let secret = ClientSecret::new(secret).unwrap();
         let credentials = ClientCredentials::new(id, secret);
         let status = StatusCode::UNAUTHORIZED;
         OAuthError::new(status, code, Some(description), None, &credentials)
@@ -236,6 +240,9 @@ mod tests {
             );
             assert_eq!(error(echo, "x").code().to_string(), "[redacted]", "{echo}");
         }
+        // Too short to look like a token.
+        let short = error_for("me", "pass!", "x", "bad header Basic bWU6cGFzcyUyMQ==");
+        assert_eq!(short.description(), Some("[redacted]"));
         let jwt = "token eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln was bad";
         assert_eq!(
             error("x", jwt).description(),

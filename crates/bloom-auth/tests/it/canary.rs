@@ -284,13 +284,16 @@ fn credentials() -> ClientCredentials {
     credentials
 }
 
+/// What the echo gives beside scopes; in no text by chance.
+const TOKEN: &str = "t0ken-of-the-echo-3b9c";
+
 /// A token endpoint that answers with what it was sent.
 struct Echo {
     port: u16,
 }
 
 impl Echo {
-    const KINDS: usize = 6;
+    const KINDS: usize = 7;
     /// The form that is what was sent, and nothing else.
     #[cfg_attr(
         not(feature = "private-key-jwt"),
@@ -361,10 +364,15 @@ impl Echo {
                 "",
                 format!(r#"{{"access_token":{text},"token_type":"Bearer"}}"#),
             ),
-            _ => (
+            '5' => (
                 200,
                 "",
                 format!(r#"{{"access_token":"x","token_type":{text}}}"#),
+            ),
+            _ => (
+                200,
+                "",
+                format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer","scope":{text}}}"#),
             ),
         };
         let header = header.replace("LOCATION", &format!("Location: /?{body}\r\n"));
