@@ -23,9 +23,18 @@ const WORD: usize = 6;
 /// are found in any text.
 const LETTERS: usize = 5;
 
-/// What an encoding puts in the place of one character: `%26`, `&amp;`,
-/// `\u00e9`, and two of them.
-const GAP: usize = 12;
+/// So many of them are enough to know the secret by; to look for more would take
+/// time that grows with the secret.
+const MOST_LETTERS: usize = 32;
+
+/// What an encoding puts in the place of one character at most: `%26`, `&amp;`,
+/// `&quot;`, `\u00e9`.
+const ENCODED: usize = 6;
+
+/// Between two words there may be an encoding of two characters, or of as many
+/// as there are in the secret; of no more than these.
+const GAP: usize = 2 * ENCODED;
+const MOST_GAP: usize = 16 * ENCODED;
 
 /// What was sent to prove the client, prepared to be looked for: an answer of
 /// any size is searched in time that grows with the answer alone.
@@ -33,6 +42,8 @@ pub(crate) struct Sent<'a> {
     secret: &'a [u8],
     /// Every window of it, and its words of one length less and two.
     parts: [Parts; 3],
+    /// Its words, if each of them is too short to be looked for by itself.
+    words: Vec<Word<'a>>,
     /// The whole of it in the encodings that change letters.
     encoded: Vec<Zeroizing<Vec<u8>>>,
 }
@@ -75,6 +86,7 @@ impl<'a> Sent<'a> {
                 // Longer ones have a window in them.
                 Parts::new(WORD + 1, words_of(WORD + 1)),
             ],
+            words: words_in_order(secret),
             encoded,
         })
     }
@@ -90,7 +102,7 @@ impl<'a> Sent<'a> {
         let text = text.as_bytes();
         self.parts.iter().any(|parts| parts.is_one_in(text))
             || self.secret.len() < WINDOW && contains(text, self.secret)
-            || holds_words(text, self.secret)
+            || holds_words(text, &self.words)
             || self.encoded.iter().any(|form| contains(text, form))
     }
 }
@@ -132,26 +144,57 @@ fn words(secret: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     words.filter(|word| !word.is_empty())
 }
 
-/// All words of the secret in order, with no more than an encoding of what is
-/// between them in between.
-fn holds_words(text: &[u8], secret: &[u8]) -> bool {
-    let words = || words(secret);
-    if words().map(<[u8]>::len).sum::<usize>() < LETTERS {
-        return false;
+/// A word of the secret, and how far behind the one before it may begin.
+struct Word<'a> {
+    text: &'a [u8],
+    gap: usize,
+}
+
+/// The words of the secret, as far as they are looked for in order; none, if
+/// that would find nothing that is not found by other means, or too much.
+fn words_in_order(secret: &[u8]) -> Vec<Word<'_>> {
+    let (mut found, mut letters, mut between) = (Vec::new(), 0, 0);
+    for text in secret.split(|byte| !byte.is_ascii_alphanumeric()) {
+        between += 1;
+        if text.is_empty() {
+            continue;
+        }
+        if text.len() >= WORD {
+            return Vec::new();
+        }
+        let gap = (between * ENCODED).clamp(GAP, MOST_GAP);
+        found.push(Word { text, gap });
+        (letters, between) = (letters + text.len(), 0);
+        if letters >= MOST_LETTERS {
+            break;
+        }
     }
-    (0..text.len()).any(|start| {
-        let mut rest = text.get(start..).unwrap_or_default();
-        words().enumerate().all(|(index, word)| {
-            let reach = if index == 0 {
-                word.len()
-            } else {
-                word.len() + GAP
-            };
-            let found = position(rest.get(..reach.min(rest.len())).unwrap_or_default(), word);
-            rest = found.map_or(&[], |at| rest.get(at + word.len()..).unwrap_or_default());
-            found.is_some()
+    if letters < LETTERS {
+        found.clear();
+    }
+    found
+}
+
+/// All of these words in order, with no more than an encoding of what is between
+/// them in between.
+fn holds_words(text: &[u8], words: &[Word<'_>]) -> bool {
+    let Some((first, others)) = words.split_first() else {
+        return false;
+    };
+    let starts = text.windows(first.text.len()).enumerate();
+    starts
+        .filter(|(_, window)| window.eq_ignore_ascii_case(first.text))
+        .any(|(start, _)| {
+            let mut rest = text.get(start + first.text.len()..).unwrap_or_default();
+            others.iter().all(|word| {
+                let reach = rest.len().min(word.gap + word.text.len());
+                let found = position(rest.get(..reach).unwrap_or_default(), word.text);
+                rest = found
+                    .and_then(|at| rest.get(at + word.text.len()..))
+                    .unwrap_or_default();
+                found.is_some()
+            })
         })
-    })
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -242,8 +285,15 @@ mod tests {
             ),
             ("abc", "abc"),
             ("!", "!"),
+            ("ab<&>cd\"'>12", "ab&lt;&amp;&gt;cd&quot;&#39;&gt;12"),
             // As far apart as an encoding may put them.
             ("ab!cde", "ab123456789012cde"),
+            ("ab!!!cde", "ab123456789012345678cde"),
+            // The first words of many.
+            (
+                "abc-def-ghi-jkl-mno-pqr-stu-vwx-yzab-cdef-ghij",
+                "abc def ghi jkl mno pqr stu vwx yzab cdef",
+            ),
         ] {
             check(secret, echo, true);
         }
@@ -282,6 +332,11 @@ mod tests {
             ("hunter two&%", "hunting for two"),
             ("a b", "a long way to b"),
             ("ab!cde", "ab1234567890123cde"),
+            ("ab!!!cde", "ab1234567890123456789cde"),
+            (
+                "abc-def-ghi-jkl-mno-pqr-stu-vwx-yzab-cdef-ghij",
+                "abc def ghi jkl mno pqr stu vwx yzab",
+            ),
             ("9a8b7c6d5e4f", ""),
         ] {
             check(secret, text, false);
@@ -301,7 +356,7 @@ mod tests {
         let mut windows = secret.windows(WINDOW.min(secret.len()));
         windows.any(|window| contains(text, window))
             || words(secret).any(|word| word.len() >= WORD && contains(text, word))
-            || holds_words(text, secret)
+            || holds_words(text, &words_in_order(secret))
             || [STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().any(|base64| {
                 contains(text, &encoded(base64, &[secret]))
                     || contains(text, &encoded(base64, &basic))
