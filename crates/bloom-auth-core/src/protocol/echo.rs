@@ -38,7 +38,7 @@ const MOST_GAP: usize = 16 * ENCODED;
 
 /// What was sent to prove the client, prepared to be looked for: an answer of
 /// any size is searched in time that grows with the answer alone.
-pub(crate) struct Sent<'a> {
+struct Sent<'a> {
     secret: &'a [u8],
     /// Every window of it, and its words of one length less and two.
     parts: [Parts; 3],
@@ -55,7 +55,7 @@ pub(crate) fn holds_secret(text: &str, credentials: &ClientCredentials) -> bool 
 
 impl<'a> Sent<'a> {
     /// `None` if these credentials are proved without a word.
-    pub(crate) fn of(credentials: &'a ClientCredentials) -> Option<Self> {
+    fn of(credentials: &'a ClientCredentials) -> Option<Self> {
         let secret = credentials.secret().map(ClientSecret::expose);
         let sent = secret.or_else(|| credentials.assertion().map(ClientAssertion::expose));
         let (clear, secret) = (sent?, sent?.as_bytes());
@@ -98,7 +98,7 @@ impl<'a> Sent<'a> {
     ///
     /// It would rather find too much: the text is an explanation that somebody
     /// may do without. Working memory is zeroized.
-    pub(crate) fn is_repeated_in(&self, text: &str) -> bool {
+    fn is_repeated_in(&self, text: &str) -> bool {
         let text = text.as_bytes();
         self.parts.iter().any(|parts| parts.is_one_in(text))
             || self.secret.len() < WINDOW && contains(text, self.secret)

@@ -11,12 +11,15 @@ use http::{
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{echo::Sent, error_response::OAuthError};
+use super::{echo::holds_secret, error_response::OAuthError};
 use crate::{client::ClientCredentials, scope::Scopes, transport::ResponseBody};
 
 /// An access token may be this long; headers much longer are refused by the
 /// servers that should read them.
 pub const MAX_ACCESS_TOKEN_BYTES: usize = 64 * 1024;
+
+/// So short a token could be a part of any scope.
+const LEAST_PART_BYTES: usize = 8;
 
 /// A token response that can be used: a bearer token that can be a header.
 #[derive(Clone)]
@@ -309,14 +312,21 @@ impl Fields {
         let bearer = bearer(&token)?;
         let expires_in = self.expires_in.as_ref();
         let scope = self.scope.as_ref().and_then(Scalar::text);
-        // A scope ends up in logs: nothing secret may pass for one.
-        let sent = scope.and_then(|_| Sent::of(credentials));
-        let is_echo = |scope: &str| sent.as_ref().is_some_and(|sent| sent.is_repeated_in(scope));
-        let may_keep = |scope: &str| scope != token && !is_echo(scope);
+        // A scope ends up in logs: nothing secret may pass for one. The secret may
+        // be spread over many, so that none of them tells.
+        let holds_token = |scope: &str| {
+            scope == token || token.len() >= LEAST_PART_BYTES && scope.contains(&token)
+        };
+        let scopes = scope.map(|text| {
+            if holds_secret(text, credentials) {
+                return Scopes::default();
+            }
+            Scopes::from_answer(text, |scope| !holds_token(scope))
+        });
         Ok(TokenResponse {
             bearer,
             expires_in: expires_in.map_or(ExpiresIn::Unknown, ExpiresIn::read),
-            scopes: scope.map(|scope| Scopes::from_answer(scope, may_keep)),
+            scopes,
         })
     }
 }

@@ -74,14 +74,32 @@ fn what_is_no_secret_of_a_token_response_is_shown() {
 
 #[test]
 fn p42_no_scope_is_the_token_or_holds_the_secret() {
-    let token = |token: &str, scope: &str| {
+    let kept = |secret: &str, token: &str, scope: &str| {
         let body =
             format!(r#"{{"access_token":"{token}","token_type":"Bearer","scope":"{scope}"}}"#);
-        ok(body).unwrap().scopes().unwrap().to_string()
+        let secret = ClientSecret::new(secret).unwrap();
+        let credentials = ClientCredentials::new(ClientId::new("id").unwrap(), secret);
+        let response = Response::new(ResponseBody::from(Bytes::from(body)));
+        let read = TokenResponse::decode(&response, &credentials).unwrap();
+        read.scopes().unwrap().to_string()
     };
-    assert_eq!(token("canary-a", "read canary-secret"), "read");
-    assert_eq!(token("t0ken", "read t0ken"), "read");
-    assert_eq!(token("t0ken", "read t0ken2"), "read t0ken2");
+    let of_words = "ab cd ef gh ij kl";
+    for (secret, token, scope, expected) in [
+        ("canary-secret", "canary-a", "read write", "read write"),
+        // An answer that repeats the secret has no scopes, only parts of it.
+        ("canary-secret", "canary-a", "read canary-secret", ""),
+        (of_words, "canary-a", of_words, ""),
+        (of_words, "canary-a", "read ab cd ef gh ij kl write", ""),
+        (of_words, "canary-a", "ab cd", "ab cd"),
+        ("canary-secret", "t0ken", "read t0ken", "read"),
+        ("canary-secret", "s3cr3t.tok", "read:s3cr3t.tok a", "a"),
+        ("canary-secret", "t0ken.8c", "read xt0ken.8cx", "read"),
+        // So short a token says nothing, and could be part of any scope.
+        ("canary-secret", "t0ken", "read t0ken2", "read t0ken2"),
+        ("canary-secret", "t0ken.7", "read t0ken.7x", "read t0ken.7x"),
+    ] {
+        assert_eq!(kept(secret, token, scope), expected, "{token}, {scope}");
+    }
 }
 
 #[test]
