@@ -1,5 +1,7 @@
 //! `bloom-auth status`: what is set and what is held. It asks no server.
 
+mod shown;
+
 use std::{
     fmt::Write as _,
     io::IsTerminal as _,
@@ -82,31 +84,14 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String, String)> {
     let mut rows = Vec::new();
     for setting in names::SETTINGS {
         if let Some(value) = settings.get(setting.variable) {
-            let text = match setting.variable {
-                names::CLIENT_SECRET => "(set)".to_owned(),
-                names::TOKEN_URL | names::API_URL => without_userinfo(&value.value),
-                _ => String::from_utf8_lossy(&value.value).into_owned(),
-            };
             rows.push((
                 setting.key,
-                output::harmless(&text),
+                output::harmless(&shown::text(value)),
                 value.origin.to_string(),
             ));
         }
     }
     rows
-}
-
-/// The URL, without the password that makes it a wrong setting.
-fn without_userinfo(url: &[u8]) -> String {
-    let url = String::from_utf8_lossy(url);
-    let start = url.find("//").map_or(0, |at| at + 2);
-    let (scheme, rest) = url.split_at(start);
-    // As far as any reader would look for one, even one that reads wrongly.
-    match rest.rfind('@') {
-        Some(at) => format!("{scheme}(left out){}", &rest[at..]),
-        None => url.into_owned(),
-    }
 }
 
 fn for_people(settings: &Settings, found: Option<&Found>, style: Style) -> String {
@@ -139,12 +124,10 @@ fn for_people(settings: &Settings, found: Option<&Found>, style: Style) -> Strin
     else {
         return text;
     };
-    line(
-        "token endpoint",
-        &auth.environment().token_url().to_string(),
-        "",
-    );
-    line("API", &auth.environment().api_url().to_string(), "");
+    let url = |url: &http::Uri| shown::url(&url.to_string());
+    let environment = auth.environment();
+    line("token endpoint", &url(environment.token_url()), "");
+    line("API", &url(environment.api_url()), "");
     match (cache::is_chosen(settings), cache::of(settings)) {
         (true, Ok(cache)) => line("token cache", &cache.directory().display().to_string(), ""),
         (true, Err(failure)) => line("token cache", &failure.message, ""),
@@ -213,8 +196,8 @@ fn as_json(settings: &Settings, found: Option<&Found>, failure: Option<&Failure>
         "config": settings.config.as_ref().map(|path| path.display().to_string()),
         "profile": settings.profile,
         "settings": rows,
-        "token_url": environment.map(|it| it.token_url().to_string()),
-        "api_url": environment.map(|it| it.api_url().to_string()),
+        "token_url": environment.map(|it| shown::url(&it.token_url().to_string())),
+        "api_url": environment.map(|it| shown::url(&it.api_url().to_string())),
         "audience": environment.and_then(|it| it.audience()),
         "cache": directory,
         "token": token,

@@ -67,3 +67,67 @@ async fn a_password_in_a_url_is_refused_and_not_shown() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p42_what_is_set_is_shown_without_what_is_secret_in_it() {
+    let user = User::new().await;
+    let key = "-----BEGIN PRIVATE KEY-----\ncanary/canary\n-----END PRIVATE KEY-----\n";
+    for (variable, value, shown) in [
+        // The control: an audience is no secret.
+        ("BLOOM_AUDIENCE", "canary", "canary"),
+        (
+            "BLOOM_TOKEN_URL",
+            "https://gw.test/token?code=canary",
+            "https://gw.test/token",
+        ),
+        (
+            "BLOOM_API_URL",
+            "https://gw.test/api?code=canary",
+            "https://gw.test/api",
+        ),
+        (
+            "BLOOM_CACHE",
+            "rediss://me:canary@redis.test:6379/0",
+            "redis.test:6379",
+        ),
+        ("BLOOM_CACHE", "canary-0123456789", "(an unknown value)"),
+        ("BLOOM_CACHE_DIR", "canary", "(not a path)"),
+        ("BLOOM_CLIENT_SECRET", "canary", "(set)"),
+        ("BLOOM_CLIENT_SECRET_FILE", "canary", "(not a path)"),
+        ("BLOOM_PRIVATE_KEY_FILE", key, "(not a path)"),
+        ("BLOOM_CLIENT_CERTIFICATE_FILE", key, "(not a path)"),
+        ("BLOOM_CA_FILE", key, "(not a path)"),
+        (
+            "BLOOM_ENVIRONMENT",
+            "canary-0123456789",
+            "(an unknown value)",
+        ),
+        (
+            "BLOOM_AUTH_VERSION",
+            "canary-0123456789",
+            "(an unknown value)",
+        ),
+        (
+            "BLOOM_CLIENT_AUTH",
+            "canary-0123456789",
+            "(an unknown value)",
+        ),
+        (
+            "BLOOM_ALLOW_INSECURE_LOOPBACK",
+            "canary-0123456789",
+            "(an unknown value)",
+        ),
+    ] {
+        for json in [None, Some("--json")] {
+            let mut command = user.command(["status"].into_iter().chain(json));
+            if variable == "BLOOM_CLIENT_SECRET_FILE" {
+                command.env_remove("BLOOM_CLIENT_SECRET");
+            }
+            let ran = run(command.env(variable, value));
+            assert!(ran.stdout.contains(shown), "{variable}: {}", ran.stdout);
+            let all = format!("{}{}", ran.stdout, ran.stderr);
+            let is_control = variable == "BLOOM_AUDIENCE";
+            assert_eq!(all.contains("canary"), is_control, "{variable}: {all}");
+        }
+    }
+}
