@@ -66,12 +66,12 @@ pub(crate) fn read(path: &Path, profile: Option<&str>) -> Result<Option<Profile>
     let unreadable =
         |error: io::Error| Failure::settings(format!("{shown} cannot be read: {error}"));
     // Asked before opening: to open a FIFO would wait for a writer.
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => {}
+    let size = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
         Ok(_) => return Err(Failure::settings(format!("{shown} is not a regular file"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
-    }
+    };
     let file = File::open(path).map_err(unreadable)?;
     let rights = Rights::of(&file).map_err(unreadable)?;
     if rights.all_write {
@@ -81,8 +81,10 @@ pub(crate) fn read(path: &Path, profile: Option<&str>) -> Result<Option<Profile>
             crate::output::shell::quoted(&path.to_string_lossy()),
         )));
     }
-    // It may hold a secret.
-    let mut text = Zeroizing::new(String::new());
+    // It may hold a secret, parts of which a buffer that had to grow would leave
+    // behind.
+    let room = usize::try_from(size.min(MAX_BYTES) + 1).unwrap_or(0);
+    let mut text = Zeroizing::new(String::with_capacity(room));
     file.take(MAX_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(unreadable)?;
@@ -137,7 +139,9 @@ struct Parsed {
 
 /// What is wrong begins with the line, and repeats no value.
 fn parse(text: &str, wanted: Option<&str>) -> Result<Parsed, String> {
-    let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+    // Looked for once: every value has a line, and there may be many.
+    let line_ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
     let wrong = |at: usize, problem: &str| format!(", line {}: {problem}", line(at));
     let document = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -263,11 +267,13 @@ fn entry(
         };
         let known = SETTINGS.iter().map(|setting| setting.key);
         let known = known.chain([KEYRING]).chain(of_the_file.iter().copied());
-        // It may be a secret that was put on the wrong side.
-        let shown: String = name.chars().take(32).collect();
+        // It may be a secret that was put on the wrong side, which would be longer.
         return Err(match names::nearest(name, known) {
-            Some(near) => format!("unknown key `{shown}`; did you mean `{near}`?"),
-            None => format!("unknown key `{shown}`; the README lists those that there are"),
+            Some(near) => format!("unknown key `{name}`; did you mean `{near}`?"),
+            None if name.len() <= 12 => {
+                format!("unknown key `{name}`; the README lists those that there are")
+            }
+            None => "unknown key; the README lists those that there are".to_owned(),
         });
     };
     let text = match value.get_ref() {
@@ -349,6 +355,18 @@ client_id = 'test'
                 None,
                 ", line 3: unknown key `colour`; the README lists those that there are",
             ),
+            // It may be a secret that was put on the wrong side.
+            (
+                "canary-0123456789 = 'client_secret'",
+                None,
+                ", line 1: unknown key; the README lists those that there are",
+            ),
+            (
+                "client_certificate_fil = 'x'",
+                None,
+                ", line 1: unknown key `client_certificate_fil`; did you mean \
+                 `client_certificate_file`?",
+            ),
             (
                 "profile = 1",
                 None,
@@ -396,6 +414,24 @@ client_id = 'test'
         };
         assert!(error.starts_with(", line 2: "), "{error}");
         assert!(!error.contains("canary"), "{error}");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the time itself is measured")]
+    fn a_large_file_takes_time_that_grows_with_its_size_alone() {
+        let time = |profiles: usize| {
+            let profile = |n: usize| format!("[profiles.p{n}]\nscope = 'x'\n");
+            let text: String = (0..profiles).map(profile).collect();
+            assert!(text.len() as u64 <= MAX_BYTES);
+            let once = || {
+                let start = std::time::Instant::now();
+                assert!(parse(&text, Some("p0")).is_ok());
+                start.elapsed()
+            };
+            (0..3).map(|_| once()).min().unwrap_or_default()
+        };
+        let (small, large) = (time(500), time(8_000));
+        assert!(large < small * 64, "{small:?}, then {large:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::exit::Failure;
 
 /// More than any secret has.
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// Reads the whole standard input, without the line break at its end.
 pub(crate) fn from_stdin() -> Result<Zeroizing<String>, Failure> {
@@ -18,9 +18,9 @@ pub(crate) fn from_stdin() -> Result<Zeroizing<String>, Failure> {
              in, as in `pass show bloom | bloom-auth token --secret-stdin`",
         ));
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(8192));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     stdin
-        .take(MAX_BYTES)
+        .take(MAX_BYTES as u64)
         .read_to_end(&mut bytes)
         .map_err(|error| {
             Failure::settings(format!("the standard input cannot be read: {error}"))
@@ -129,12 +129,13 @@ pub(crate) fn from_keyring(client_id: Option<&str>) -> Result<Zeroizing<String>,
             thread::sleep(PAUSE);
             continue;
         };
-        let mut secret = Zeroizing::new(String::new());
+        // A buffer that had to grow would leave parts of it behind.
+        let mut secret = Zeroizing::new(String::with_capacity(MAX_BYTES + 1));
         // Less than a pipe holds, so that it never waited for us.
         let read = child
             .stdout
             .take()
-            .map(|stdout| stdout.take(MAX_BYTES).read_to_string(&mut secret));
+            .map(|stdout| stdout.take(MAX_BYTES as u64).read_to_string(&mut secret));
         let secret = Zeroizing::new(secret.trim_end_matches(['\r', '\n']).to_owned());
         return match read {
             Some(Ok(_)) if status.success() && !secret.is_empty() => Ok(secret),
