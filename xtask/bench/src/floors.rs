@@ -197,6 +197,27 @@ pub(crate) fn map(
     Ok(keys.map(|key| (key, separate(&header))).collect())
 }
 
+/// A cache line; what stands on it is which line comes next.
+#[repr(align(64))]
+struct Line(usize);
+
+/// Reads one of so many cache lines after the other, each of which says where the next one is: what
+/// it takes to reach memory that the processor has not at hand.
+pub(crate) fn memory(lines: &[usize]) -> Subject {
+    let mut all: Vec<Line> = lines.iter().map(|_| Line(0)).collect();
+    for (&from, &to) in lines.iter().zip(lines.iter().cycle().skip(1)) {
+        if let Some(line) = all.get_mut(from) {
+            line.0 = to;
+        }
+    }
+    let place = AtomicUsize::new(0);
+    Subject::of_calls("memory", Kind::Floor, move |_| {
+        let next = all.get(place.load(Ordering::Relaxed))?.0;
+        place.store(next, Ordering::Relaxed);
+        Some(next)
+    })
+}
+
 /// What so many callers cost who do nothing but wait for so long.
 pub(crate) async fn timers(callers: usize, time: Duration) {
     let mut all = tokio::task::JoinSet::new();
@@ -228,6 +249,14 @@ mod tests {
         };
         set(u64::MAX, 0);
         set(0, u64::MAX);
+    }
+
+    #[test]
+    fn memory_is_read_line_by_line_and_all_of_it() {
+        let lines = [3, 0, 2, 1];
+        assert!(memory(&lines).run(9).is_ok());
+        assert!(memory(&[0, 7]).run(2).is_err(), "there is no such line");
+        assert_eq!(size_of::<Line>(), 64);
     }
 
     #[test]

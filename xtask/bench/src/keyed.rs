@@ -114,6 +114,8 @@ pub struct Row {
     pub map: Figure,
     /// A call of a single provider, in the same rounds.
     pub hot_path: Figure,
+    /// A read of one of as many cache lines, which depends on the read before it.
+    pub memory: Figure,
 }
 
 fn key(number: usize) -> String {
@@ -178,6 +180,7 @@ pub fn measure(quick: bool) -> Result<Vec<Row>, Problem> {
         let mut subjects = vec![Subject::of_calls(hot_path::CALL, Kind::Ours, move |_| {
             black_box(&held).try_authorization()
         })];
+        subjects.push(floors::memory(&scattered(keys)));
         for order in Order::ALL {
             subjects.push(ours(&providers, keys, order));
             let (map, all) = (map.clone(), asked_for(keys, order));
@@ -193,7 +196,7 @@ pub fn measure(quick: bool) -> Result<Vec<Row>, Problem> {
         }
         let figures =
             interleave::measure(&subjects, Setting::Threads(1), Plan::of_keys(keys, quick))?;
-        let [hot_path, by_key @ ..] = figures.as_slice() else {
+        let [hot_path, memory, by_key @ ..] = figures.as_slice() else {
             return Err("nothing was measured".into());
         };
         for (order, figures) in Order::ALL.into_iter().zip(by_key.chunks_exact(2)) {
@@ -204,6 +207,7 @@ pub fn measure(quick: bool) -> Result<Vec<Row>, Problem> {
                 ours: *ours,
                 map: *map,
                 hot_path: *hot_path,
+                memory: *memory,
             });
         }
     }

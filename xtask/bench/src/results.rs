@@ -177,6 +177,7 @@ pub(crate) mod samples {
             ours: figure(ours),
             map: figure(map),
             hot_path: figure(30.0),
+            memory: figure(2.0),
         };
         Results {
             machine: Machine {

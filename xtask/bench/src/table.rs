@@ -137,6 +137,7 @@ pub fn keyed(rows: &[keyed::Row]) -> Table {
         "to the hot path",
         "bare map",
         "to the bare map",
+        "one read of memory",
     ]);
     for row in rows {
         table.rows.push(vec![
@@ -146,6 +147,7 @@ pub fn keyed(rows: &[keyed::Row]) -> Table {
             times(row.ours.min / row.hot_path.min),
             nanoseconds(row.map.min),
             times(row.ours.min / row.map.min),
+            nanoseconds(row.memory.min),
         ]);
     }
     table

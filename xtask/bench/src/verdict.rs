@@ -215,7 +215,7 @@ mod tests {
             &["1000 keys in turn, to the hot path: missed (2.53, at most 2.5)"],
         );
         check(
-            |it| it.keyed[3].ours.min = 121.0,
+            |it| it.keyed[4].ours.min = 121.0,
             &["100000 keys in turn, to the hot path: missed (4.03, at most 4)"],
         );
         check(
