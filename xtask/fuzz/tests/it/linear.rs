@@ -225,10 +225,12 @@ fn p29_nothing_that_is_read_costs_more_than_its_size() {
 /// A longer secret takes longer to look for once, and not once for every character of an answer.
 #[test]
 fn p42_a_long_secret_makes_no_answer_expensive() {
+    type Secret = fn(usize) -> String;
+
     let far = ["0123456 ab- "; 20].concat().replace(' ', ".");
     // All of these words but one: it is found out late that they are not the secret's.
     let near = "xyz.".repeat(60);
-    let secrets: [(&str, fn(usize) -> String); 4] = [
+    let secrets: [(&str, Secret); 4] = [
         (&far, |length| "xyz-".repeat(length / 4)),
         (&near, |length| {
             format!("{}abc", "xyz-".repeat(length / 4 - 1))
