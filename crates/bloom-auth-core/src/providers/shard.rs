@@ -223,7 +223,8 @@ impl<K> Locked<'_, K> {
         let uses = entries.table.iter();
         let uses = uses.map(|entry| (entry.rank(), entry.provider.is_in_use()));
         let cut = cut(uses, now, limits.idle_after, surplus);
-        // Nobody can have begun to use one: that takes the lock.
+        // A call cannot have begun to use one: that takes the lock. What keeps one
+        // warm can; its fetch is then given up with it.
         let goes = |entry: &Entry<K>| Some(entry.rank()) <= cut && !entry.provider.is_in_use();
         evicted.extend(entries.table.extract_if(|entry| goes(entry)));
         entries.respite = Limits::respite(surplus, evicted.len(), len);

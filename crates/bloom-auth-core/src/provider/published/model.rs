@@ -104,6 +104,10 @@ impl Scene {
         })
     }
 
+    fn is_spread(&self) -> bool {
+        self.places.slots.get().is_some()
+    }
+
     /// What each slot and the first place have, once all is over.
     fn everywhere(&self) -> Vec<Option<String>> {
         let name = |prepared: &Prepared| prepared.token().expose().to_owned();
@@ -117,16 +121,23 @@ impl Scene {
 }
 
 /// Tries every order of the steps with at most four changes of the thread that
-/// no lock asks for; in the long form all that there are.
+/// no lock asks for; in the long form all that there are. The scene says whether
+/// the token was spread: it has to be in some, or the slots were not tried.
 #[expect(
     clippy::disallowed_methods,
     reason = "set by `cargo xtask test --long`"
 )]
-fn in_every_order(scene: impl Fn() + Send + Sync + 'static) {
+fn in_every_order(scene: impl Fn() -> bool + Send + Sync + 'static) {
     let is_long = std::env::var_os("BLOOM_AUTH_TEST_LONG").is_some();
     let mut model = loom::model::Builder::new();
     model.preemption_bound = if is_long { None } else { Some(4) };
-    model.check(scene);
+    // Not loom's: it counts through all orders.
+    let spread = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = Arc::clone(&spread);
+    model.check(move || {
+        counter.fetch_add(usize::from(scene()), Ordering::Relaxed);
+    });
+    assert!(spread.load(Ordering::Relaxed) > 0, "it was never spread");
 }
 
 /// Two readers, each twice, while a token takes the place of another.
@@ -150,6 +161,7 @@ fn c22_no_reader_goes_back_to_the_token_before() {
                 .iter()
                 .all(|it| it.as_deref() == Some("2"))
         );
+        scene.is_spread()
     });
 }
 
@@ -174,5 +186,6 @@ fn c22_nothing_outlives_a_rejection_in_any_slot() {
             reader.join().unwrap();
         }
         assert!(scene.everywhere().iter().all(Option::is_none));
+        scene.is_spread()
     });
 }
