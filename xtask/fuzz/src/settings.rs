@@ -213,7 +213,10 @@ impl Variables {
             let is_https = url.to_ascii_lowercase().starts_with("https://");
             let is_http = url.to_ascii_lowercase().starts_with("http://");
             let is_safe = is_https || is_http && self.is_loopback_allowed();
-            if !is_safe || url.contains(['@', '#']) {
+            // Who calls is said before the path; in a query `@` is a character.
+            let authority = url.split("://").nth(1).unwrap_or_default();
+            let authority = authority.split(['/', '?']).next().unwrap_or_default();
+            if !is_safe || authority.contains('@') || url.contains('#') {
                 return Some(name);
             }
         }
