@@ -370,9 +370,9 @@ fn parse(args: &[String]) -> Result<Request, String> {
 fn help() -> String {
     let mut text = String::from("Usage: cargo xtask <command>\n\nCommands:\n");
     for command in COMMANDS {
-        text.push_str(&format!("  {:<14}{}\n", command.name, command.summary));
+        text.push_str(&format!("  {:<18}{}\n", command.name, command.summary));
         for flag in command.flags {
-            text.push_str(&format!("    {:<12}{}\n", flag.name, flag.summary));
+            text.push_str(&format!("    {:<16}{}\n", flag.name, flag.summary));
         }
     }
     text
