@@ -285,6 +285,9 @@ mod tests {
             ),
             ("abc", "abc"),
             ("!", "!"),
+            // One word of the secret, too short for a window of it.
+            ("abcdef.gh", "abcdef"),
+            ("abcdefg.hi", "abcdefg"),
             ("ab<&>cd\"'>12", "ab&lt;&amp;&gt;cd&quot;&#39;&gt;12"),
             // As far apart as an encoding may put them.
             ("ab!cde", "ab123456789012cde"),
@@ -296,6 +299,14 @@ mod tests {
             ),
         ] {
             check(secret, echo, true);
+        }
+    }
+
+    #[test]
+    fn p42_many_characters_between_two_words_are_followed_to_a_bound() {
+        let secret = format!("ab{}cde", "!".repeat(40));
+        for (between, held) in [(96, true), (97, false)] {
+            check(&secret, &format!("ab{}cde", "x".repeat(between)), held);
         }
     }
 
