@@ -389,7 +389,8 @@ impl Variables<'_> {
         })
     }
 
-    /// The variable's value; an empty one is a mistake, not an absence.
+    /// The variable's value; one of nothing, or of spaces alone, is a mistake, not
+    /// an absence.
     fn text(&self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
         let Some(value) = (self.0)(name) else {
             return Ok(None);
@@ -398,7 +399,7 @@ impl Variables<'_> {
             let fix = "set it to plain text";
             return Err(ConfigurationError::new(name, "is not UTF-8", fix));
         };
-        if value.is_empty() {
+        if value.trim().is_empty() {
             let fix = "unset it, or give it a value";
             return Err(ConfigurationError::new(name, "is set, but empty", fix));
         }

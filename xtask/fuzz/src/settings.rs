@@ -164,7 +164,7 @@ impl Variables {
         // An empty value is no absence.
         for name in DOCUMENTED.iter().filter(|name| name.starts_with("BLOOM_")) {
             if let Some(value) = self.get(name)
-                && value.to_str().is_none_or(str::is_empty)
+                && value.to_str().is_none_or(|value| value.trim().is_empty())
             {
                 return Some(name);
             }

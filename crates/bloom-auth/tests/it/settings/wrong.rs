@@ -177,8 +177,11 @@ fn k4_wrong_settings_are_named_with_their_fault_and_the_fix() {
                 ("BLOOM_AUTH_VERSION", Some("v2")),
                 ("BLOOM_SCOPE", Some("  ")),
             ],
-            "BLOOM_SCOPE is missing, and Authorization V2 requires one: ask for \
-                 `data-access:all`, `furnishment:all`, or both",
+            "BLOOM_SCOPE is set, but empty: unset it, or give it a value",
+        ),
+        (
+            &[("BLOOM_SCOPE", Some(" "))],
+            "BLOOM_SCOPE is set, but empty: unset it, or give it a value",
         ),
         (
             &[("BLOOM_AUDIENCE", Some("dev\r\napi"))],
