@@ -24,8 +24,8 @@
 //!
 //! # Settings
 //!
-//! [`BloomAuth::from_env`] reads these variables. One that is set, but empty or
-//! of spaces alone, is an error.
+//! [`BloomAuth::from_env`] reads these variables. One that is set, but empty, is
+//! an error; and one of spaces alone, unless it is the secret, which may have any.
 //!
 //! | variable | value | default |
 //! |---|---|---|
