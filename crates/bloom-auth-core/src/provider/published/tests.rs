@@ -69,8 +69,8 @@ fn read_by_many(published: &Published) -> Vec<Option<AccessToken>> {
 
 #[test]
 fn c14_a_panic_under_the_lock_does_no_harm() {
-    let (published, _) = published();
     for is_spread in [false, true] {
+        let (published, _) = published();
         if is_spread {
             spread(&published);
         }
