@@ -282,10 +282,7 @@ impl<K> Inner<K> {
     fn shard(&self, hash: u64) -> &Shard<K> {
         match &*self.shards {
             [only] => only,
-            shards => {
-                // The remainder by a power of two: its high bits do not count.
-                &shards[hash as usize % shards.len()]
-            }
+            shards => &shards[shard::number(hash, shards.len())],
         }
     }
 }

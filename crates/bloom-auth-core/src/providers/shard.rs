@@ -191,9 +191,18 @@ impl<K: Eq> Shard<K> {
     }
 }
 
-/// By bits that have not chosen the shard.
+/// Which of so many shards, a power of two, has this hash: by bits that say
+/// nothing of its place in there. The table goes by the lowest and by the seven
+/// highest; a shard whose hashes had those in common would have its entries in
+/// few places, and look through most of them for each.
+pub(super) fn number(hash: u64, shards: usize) -> usize {
+    // The remainder by a power of two: that higher bits are lost does not count.
+    (hash >> 40) as usize % shards
+}
+
+/// By bits that have chosen neither the shard nor the place in its table.
 fn slot(hash: u64) -> usize {
-    usize::try_from(hash >> 32).unwrap_or_default() % REMOVAL_SLOTS
+    (hash >> 32) as usize % REMOVAL_SLOTS
 }
 
 /// A shard that is locked. However that ends, by a panic of the key too, the
@@ -239,5 +248,20 @@ impl<K> Drop for Locked<'_, K> {
         } else {
             self.total.fetch_sub(self.before - after, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shard_slot_and_place_are_chosen_by_different_bits() {
+        let decisive = |choose: fn(u64) -> usize| {
+            let bits = (0..64).map(|bit| 1_u64 << bit);
+            bits.filter(|bit| choose(*bit) != choose(0)).sum::<u64>()
+        };
+        assert_eq!(decisive(|hash| number(hash, 256)), 0xff << 40);
+        assert_eq!(decisive(slot), 0x3f << 32);
     }
 }
